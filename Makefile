@@ -1,0 +1,26 @@
+# make demo and make test are the whole set-up: they install into .venv what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test bench clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+demo: install
+	$(BIN)/python Testing/demo/make_demo.py
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest
+
+bench: install
+	$(BIN)/python Testing/benchmarks/run.py
+
+clean:
+	rm -rf .venv demo build bench .pytest_cache .ruff_cache .hypothesis SparseSegTrainer/*.egg-info

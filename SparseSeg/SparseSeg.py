@@ -1,0 +1,73 @@
+"""The Slicer module SparseSeg: what Slicer has to know of it. All that it does is in SparseSegLib."""
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+)
+
+
+class SparseSeg(ScriptedLoadableModule):
+    """Title, category and texts of the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("SparseSeg")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "Volumes"]
+        parent.contributors = ["SparseSeg contributors"]
+        parent.helpText = _(
+            "Draw a structure on one slice of an MR volume and propagate it through all others; train a "
+            "segmentation model from volumes treated this way. Everything runs on this computer."
+        )
+        parent.acknowledgementText = _(
+            "The training method follows Osman et al., Collaborative Learning for Annotation-Efficient "
+            "Volumetric MR Image Segmentation (2024)."
+        )
+
+
+class SparseSegLogic(ScriptedLoadableModuleLogic):
+    """What the module does, for Python scripts."""
+
+    def propagate(self, volumeNode, segmentationNode, waitForCompletion=True, **options):
+        """Propagates what is drawn through the volume: see ``SparseSegLib.propagation.propagate``."""
+        from SparseSegLib.propagation import propagate
+
+        return propagate(volumeNode, segmentationNode, waitForCompletion, **options)
+
+
+class SparseSegTest(ScriptedLoadableModuleTest):
+    """One propagation in the running application, on a volume made here."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_a_disk_drawn_on_one_slice_becomes_a_cylinder_and_undo_takes_it_back()
+
+    def test_a_disk_drawn_on_one_slice_becomes_a_cylinder_and_undo_takes_it_back(self):
+        rows, columns = np.mgrid[:64, :64]
+        disk = (rows - 32) ** 2 + (columns - 32) ** 2 < 15**2
+        cylinder = np.zeros((20, 64, 64), np.int16)
+        cylinder[4:16] = 100 * disk
+        volumeNode = slicer.util.addVolumeFromArray(cylinder, name="Cylinder")
+        segmentationNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+        segmentId = segmentationNode.GetSegmentation().AddEmptySegment("", "Disk")
+        drawn = np.zeros(cylinder.shape, np.uint8)
+        drawn[10] = disk
+        slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentationNode, segmentId, volumeNode)
+
+        job = SparseSegLogic().propagate(volumeNode, segmentationNode, settings={"quality": "instant"})
+
+        result = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
+        self.assertTrue(np.array_equal(result[10], drawn[10]))
+        self.assertGreater(result[6:14].sum(), 0.9 * 8 * disk.sum())
+        job.editorLogic.Undo()
+        result = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
+        self.assertTrue(np.array_equal(result, drawn))

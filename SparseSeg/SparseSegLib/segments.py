@@ -1,0 +1,135 @@
+"""Segments as label arrays and back: the only file of the Slicer side that touches segment arrays.
+
+Label arrays are (k, j, i) on the grid of a volume node; segment number n of a list of segment IDs has the
+value n + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.labels import Label
+
+
+def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.ndarray:
+    """The segments as one label array (k, j, i), uint8, or uint16 for more than 255 segments.
+
+    Segments on another grid are resampled as Slicer does (nearest neighbor); what lies outside the volume is
+    left out. Raises InputError ("overlap") if two segments share a voxel.
+    """
+    kind = np.uint8 if len(segmentIds) < 256 else np.uint16
+    label = np.zeros(volumeNode.GetImageData().GetDimensions()[::-1], kind)
+    for value, segmentId in enumerate(segmentIds, start=1):
+        mask = _readMask(segmentationNode, segmentId, volumeNode)
+        hidden = label[mask]
+        if hidden.any():
+            labels = labelsOf(segmentationNode, [segmentIds[hidden.max() - 1], segmentId])
+            raise InputError(
+                "overlap",
+                f"In '{segmentationNode.GetName()}', '{labels[0].name}' and '{labels[1].name}' overlap.",
+                "Propagate one of them at a time, or make them exclude each other (Segment Editor, Masking).",
+            )
+        label[mask] = value
+    return label
+
+
+def writeLabel(
+    label: np.ndarray, segmentationNode, segmentIds: Sequence[str], volumeNode, editorLogic
+) -> None:
+    """Replaces the content of the segments by ``label``, in their own names, colors and terminology.
+
+    ``editorLogic`` comes from ``createEditorLogic``; all other segments stay as they are, even where they
+    overlap.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    with slicer.util.NodeModify(segmentationNode):
+        for value, segmentId in enumerate(segmentIds, start=1):
+            image = _image(volumeNode)
+            vtk_to_numpy(image.GetPointData().GetScalars())[:] = (label == value).ravel()
+            layer = _layer(segmentationNode, segmentId)
+            if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(image, layer):
+                # The editor would resample the result to the grid of the old content.
+                segmentation.SeparateSegmentLabelmap(segmentId)
+                slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(segmentationNode, segmentId)
+            editorLogic.ModifySegmentByLabelmap(
+                segmentationNode, segmentId, image, editorLogic.ModificationModeSet, True, False
+            )
+
+
+def createEditorLogic(segmentationNode, volumeNode):
+    """A segment editor logic with its own undo history, whose edits leave other segments alone."""
+    scene = segmentationNode.GetScene()
+    editorNode = slicer.vtkMRMLSegmentEditorNode()
+    # One a segmentation: the undo history belongs to the segmentation of the node.
+    editorNode.SetSingletonTag(f"SparseSeg{segmentationNode.GetID()}")
+    editorNode.SetSaveWithScene(False)
+    editorNode = scene.AddNode(editorNode)
+    editorNode.SetOverwriteMode(editorNode.OverwriteNone)
+    editorNode.SetAndObserveSegmentationNode(segmentationNode)
+    editorNode.SetAndObserveSourceVolumeNode(volumeNode)
+    editorLogic = slicer.vtkSlicerSegmentEditorLogic()
+    editorLogic.SetMRMLScene(scene)
+    editorLogic.SetSegmentEditorNode(editorNode)
+    return editorLogic
+
+
+def addSegments(segmentationNode, labels: Sequence[Label]) -> list[str]:
+    """Adds an empty segment for each label, with its name, color and terminology, and returns their IDs."""
+    segmentation = segmentationNode.GetSegmentation()
+    segmentIds = []
+    for label in labels:
+        segmentIds.append(segmentation.AddEmptySegment("", label.name, label.color))
+        segmentation.GetSegment(segmentIds[-1]).SetTerminology(label.terminology)
+    return segmentIds
+
+
+def labelsOf(segmentationNode, segmentIds: Sequence[str]) -> list[Label]:
+    """Value, name, color and terminology of each segment."""
+    segments = [segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in segmentIds]
+    return [
+        Label(value, segment.GetName(), segment.GetColor(), segment.GetTerminology())
+        for value, segment in enumerate(segments, start=1)
+    ]
+
+
+def drawnSegmentIds(segmentationNode, volumeNode) -> list[str]:
+    """The IDs of the segments that are not empty, in their order."""
+    segmentIds = segmentationNode.GetSegmentation().GetSegmentIDs()
+    return [segmentId for segmentId in segmentIds if _readMask(segmentationNode, segmentId, volumeNode).any()]
+
+
+def _layer(segmentationNode, segmentId: str):
+    """The layer that holds the segment: possibly shared, smaller than the volume or on another grid."""
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    return segmentationNode.GetSegmentation().GetSegment(segmentId).GetRepresentation(name)
+
+
+def _readMask(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
+    """The segment as bool (k, j, i) on the volume's grid."""
+    reference = _image(volumeNode)
+    shape = reference.GetDimensions()[::-1]
+    segment, mask = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+    if not segmentationNode.GetBinaryLabelmapRepresentation(segmentId, segment) or segment.IsEmpty():
+        return np.zeros(shape, bool)
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        segment, reference, mask
+    )
+    return vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(shape) > 0
+
+
+def _image(volumeNode):
+    """An image of unsigned char on the volume's grid, without the transform that both nodes share."""
+    ijkToRas = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(ijkToRas)
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(volumeNode.GetImageData().GetDimensions())
+    image.SetGeometryFromImageToWorldMatrix(ijkToRas)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    return image

@@ -1,0 +1,71 @@
+"""``python -m sparseseg_trainer JOB_FOLDER`` runs the job of that folder and streams JSON events."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from .files import write_text
+from .jobs import CANCELLED, CANCELLED_ERROR, SCHEMA, exit_status, read_job, run_job, supervise
+from .reporting import JsonReporter, json_stdout, json_values
+
+GRACE = 1.3  # seconds that a job has to stop by itself; together with start and end of the process below two
+
+
+def main(folder: Path) -> int:
+    """Run the job and return the exit status. ``result.json`` comes last, and only if the job finished."""
+    cancel, finished = threading.Event(), threading.Event()
+    with json_stdout() as stream:
+        reporter = JsonReporter(stream, cancel)
+        remove_leftovers(folder)
+        watch = threading.Thread(target=watch_cancel, args=(folder, cancel, finished, reporter), daemon=True)
+        watch.start()
+        status = supervise(lambda: run_folder(folder, reporter), reporter, folder / "log.txt")
+        finished.set()
+    return status
+
+
+def run_folder(folder: Path, reporter: JsonReporter) -> dict:
+    """Run the folder's job and write its summary into ``result.json``."""
+    job = read_job(folder)
+    summary = run_job(job, folder, reporter)
+    result = {"schema": SCHEMA, "kind": job["kind"], "exit_status": exit_status(summary), **summary}
+    write_text(folder / "result.json", json.dumps(json_values(result), indent=2, default=str) + "\n")
+    return summary
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what an earlier run of the job left, but not a ``cancel`` younger than this process."""
+    (folder / "result.json").unlink(missing_ok=True)
+    (folder / "log.txt").unlink(missing_ok=True)
+    cancel = folder / "cancel"
+    started = time.time() - time.process_time()  # nearly: what is spent so far is mostly imports
+    if cancel.exists() and cancel.stat().st_mtime < started:
+        cancel.unlink()
+
+
+def watch_cancel(
+    folder: Path, cancel: threading.Event, finished: threading.Event, reporter: JsonReporter
+) -> None:
+    """Set ``cancel`` when the file appears; end the process if the job goes on ``GRACE`` seconds longer.
+
+    Ending it is safe at any moment: every file is written whole or not at all.
+    """
+    while not (folder / "cancel").exists():
+        time.sleep(0.1)
+    cancel.set()
+    if not finished.wait(GRACE):
+        reporter.error(*CANCELLED_ERROR)
+        os._exit(CANCELLED)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m sparseseg_trainer JOB_FOLDER")
+    status = main(Path(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(status)  # taking PyTorch down in order can last seconds, and all is written

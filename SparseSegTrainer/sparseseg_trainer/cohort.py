@@ -1,0 +1,131 @@
+"""Cohorts: a folder with cohort.csv, one case a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .case import COLUMNS, FILE_NAME, Case, CaseFailure, cell, read_row, write_row
+from .errors import InputError
+from .files import write_text
+from .labels import FILE_NAME as LABELS_FILE
+from .labels import Label, default_label, read_labels, write_labels
+from .slices import slice_axis
+from .sparse_volume import SparseVolume, label_values, load_case, read_drawn_slices
+from .volumes import read_geometry, read_label_names
+
+__all__ = ["Case", "CaseFailure", "Cohort", "SparseVolume", "load_case", "read_cohort", "write_cohort"]
+
+
+@dataclass
+class Cohort:
+    """The cases that can be read, and those that ``failed`` already. Both come in the order of the file."""
+
+    folder: Path
+    cases: list[Case]
+    failed: list[CaseFailure] = field(default_factory=list)
+
+    def __post_init__(self):
+        for case in self.cases:
+            case.cohort = self
+
+    @cached_property
+    def labels(self) -> list[Label]:
+        """The labels in order of value: from labels.json, or else found by reading every label once."""
+        if (self.folder / LABELS_FILE).is_file():
+            return read_labels(self.folder)
+        values, named = set(), {}
+        for case in self.cases:
+            try:
+                values |= set(_drawn_values(case))
+                named = {label.value: label for label in _names(case)} | named
+            except InputError:
+                continue  # said again, and heard, when the case itself is loaded
+        return [named.get(value) or default_label(value) for value in sorted(values)]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The label values in files; class index c (1, 2, ...) has ``values[c - 1]``."""
+        return tuple(label.value for label in self.labels)
+
+
+def _drawn_values(case: Case) -> tuple[int, ...]:
+    if case.label is None:
+        return ()
+    geometry = read_geometry(case.image, case.name)
+    axis = slice_axis(geometry) if case.axis is None else case.axis
+    return label_values(read_drawn_slices(case, geometry, axis)[0])
+
+
+def _names(case: Case) -> list[Label]:
+    return read_label_names(case.label, case.name) if case.label is not None and case.label.is_file() else []
+
+
+def read_cohort(folder: Path) -> Cohort:
+    """Reads ``folder``/cohort.csv. Rows that cannot be used land in ``failed``, the others run.
+
+    Raises InputError ("no_cohort", "bad_cohort", "bad_labels") if the file as a whole cannot be used.
+    """
+    folder = Path(folder)
+    rows = _read_rows(folder / FILE_NAME)
+    # Names that differ in case only would share a file on Windows and macOS.
+    counts = Counter(cell(row, "case").casefold() for row in rows)
+    cases, failed = [], {}
+    for row in rows:
+        name = cell(row, "case")
+        try:
+            if counts[name.casefold()] > 1:
+                raise InputError(
+                    "duplicate_case",
+                    f"Case {name}: {counts[name.casefold()]} rows of {FILE_NAME} have this name.",
+                    "Give every case a name of its own; upper and lower case count as the same.",
+                )
+            cases.append(read_row(row, folder))
+        except InputError as error:
+            failed.setdefault(name.casefold() or id(row), CaseFailure.of(name, error))
+    return Cohort(folder, cases, list(failed.values()))
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise InputError(
+            "no_cohort",
+            f"The folder {path.parent} has no {FILE_NAME}.",
+            "Write one with the columns case,image,label: one row a volume, paths relative to the folder.",
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("bad_cohort", f"{path} is not UTF-8 text.", "Save it as CSV UTF-8.") from error
+    header = text.split("\n", 1)[0]
+    delimiter = "," if "," in header else ";"  # spreadsheets of many countries save with semicolons
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    missing = [name for name in ("case", "image") if name not in reader.fieldnames]
+    rows = list(reader) if not missing else []
+    if not rows:
+        problem = f"has no column {missing[0]}" if missing else "has no rows"
+        raise InputError(
+            "bad_cohort", f"{path} {problem}.", "Write one row a volume, with the columns case,image,label."
+        )
+    return rows
+
+
+def write_cohort(folder: Path, cases: Iterable[Case], labels: Iterable[Label]) -> None:
+    """Writes cohort.csv, with paths relative to ``folder``, and labels.json.
+
+    Raises InputError ("no_space", "cannot_write").
+    """
+    folder = Path(folder)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for case in cases:
+        writer.writerow(write_row(case, folder))
+    write_labels(folder, labels)
+    write_text(folder / FILE_NAME, table.getvalue())

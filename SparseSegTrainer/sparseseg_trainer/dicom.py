@@ -1,0 +1,72 @@
+"""Reading a folder with one DICOM series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+
+DESCRIPTION = "0008|103e"
+POSITION = "0020|0032"
+# Distances between slices may differ by this part, as decimals in the files do; a missing slice doubles one.
+UNEVEN = 0.05
+
+
+def read_series(folder: Path, subject: str) -> sitk.Image:
+    """Reads the one series in ``folder``; ``subject`` begins the messages.
+
+    Raises InputError ("not_an_image", "several_series", "uneven_slices").
+    """
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if not series:
+        raise InputError(
+            "not_an_image",
+            f"{subject}: the folder {folder} has no DICOM series.",
+            "Give a volume file, or a folder with the files of one DICOM series.",
+        )
+    if len(series) > 1:
+        names = ", ".join(_series_name(folder, uid) for uid in series)
+        raise InputError(
+            "several_series",
+            f"{subject}: the folder {folder} has {len(series)} DICOM series ({names}).",
+            "Put each series into a folder of its own and give one of them.",
+        )
+    reader = sitk.ImageSeriesReader()
+    reader.MetaDataDictionaryArrayUpdateOn()
+    reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(
+            "not_an_image",
+            f"{subject}: the DICOM series in {folder} cannot be read.",
+            "Check that all its files are there and belong to one volume.",
+        ) from error
+    _check_distances(reader, image.GetSize()[2] if image.GetDimension() == 3 else 1, folder, subject)
+    return image
+
+
+def _check_distances(reader: sitk.ImageSeriesReader, count: int, folder: Path, subject: str) -> None:
+    """Raises InputError if slices are missing: their volume would be too short, and labels on it wrong."""
+    if not all(reader.HasMetaDataKey(index, POSITION) for index in range(count)):
+        return
+    positions = [np.array(reader.GetMetaData(index, POSITION).split("\\"), float) for index in range(count)]
+    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    if count > 2 and np.ptp(distances) > UNEVEN * np.median(distances):
+        raise InputError(
+            "uneven_slices",
+            f"{subject}: the slices of the DICOM series in {folder} lie {distances.min():.3g} to "
+            f"{distances.max():.3g} mm apart, not evenly.",
+            "Add the missing files, or put only the files of one volume into the folder.",
+        )
+
+
+def _series_name(folder: Path, uid: str) -> str:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)[0])
+    reader.ReadImageInformation()
+    description = reader.GetMetaData(DESCRIPTION).strip() if reader.HasMetaDataKey(DESCRIPTION) else ""
+    return description or uid

@@ -1,0 +1,76 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+
+NEARLY_FULL = 256 * 1024  # bytes; the writers buffer, so a full disk may still show some
+
+
+def full_suffix(path: Path) -> str:
+    """The suffix that names the format, the double ones (".nii.gz", ".seg.nrrd") whole, in lower case."""
+    name = path.name.lower()
+    double = (".nii.gz", ".seg.nrrd")
+    return next((suffix for suffix in double if name.endswith(suffix)), path.suffix.lower())
+
+
+def require(path: Path, subject: str) -> None:
+    """Raises InputError ("missing_file"), beginning with ``subject``, if there is no such file or folder."""
+    if not path.exists():
+        raise InputError(
+            "missing_file",
+            f"{subject}: the file {path} does not exist.",
+            "Correct the path, or put the file there.",
+        )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``, with its suffix; it replaces ``path`` if the block ends well.
+
+    Folders are made as needed. Raises InputError ("no_space", "cannot_write") if the disk refuses.
+    """
+    path = Path(path)
+    # The suffix stays last: the image writers choose the format by it.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{full_suffix(path)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error.strerror or str(error)) from error
+    finally:
+        if temporary.is_file() or temporary.is_symlink():
+            temporary.unlink()
+
+
+def cannot_write(path: Path, reason: str = "") -> InputError:
+    """The error to raise when ``path`` could not be written; ``reason`` is the system's, where it gave one.
+
+    A disk that is full says so in its free space, whatever library failed: call it before cleaning up.
+    """
+    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else NEARLY_FULL
+    if free < NEARLY_FULL or reason == os.strerror(errno.ENOSPC):
+        return InputError(
+            "no_space",
+            f"{path} could not be written: no space is left on the disk ({free // 1024} kB free).",
+            "Free some space or choose another output folder, then run again.",
+        )
+    return InputError(
+        "cannot_write",
+        f"{path} could not be written: {reason or 'the file is incomplete'}.",
+        "Check that the folder exists and that you may write to it, or choose another output folder.",
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes ``text`` as UTF-8, whole or not at all. Raises InputError ("no_space", "cannot_write")."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,165 @@
+"""The kinds of job, and how one is read, run and brought to an end with an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Cancelled, InputError
+from .reporting import Reporter
+from .settings import from_dict
+
+SCHEMA = 1
+FINE, SOME_FAILED, BAD_INPUT, INTERNAL, CANCELLED = 0, 1, 2, 3, 130  # exit statuses
+
+CANCELLED_ERROR = (
+    "cancelled",
+    "The job was cancelled.",
+    "What is finished is kept; start it again to go on.",
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A function of this package by name (imported when it runs: PyTorch takes seconds) and what it takes."""
+
+    function: str
+    settings: str
+    paths: tuple[str, ...]
+    switches: tuple[str, ...] = ()
+
+
+KINDS = {
+    "propagate": Kind(".propagate:propagate", ".propagate:PropagateSettings", ("cohort", "out")),
+    "train": Kind(
+        ".training.train:train", ".training.settings:TrainSettings", ("cohort", "out"), ("resume",)
+    ),
+    "segment": Kind(".segment:segment", ".segment:SegmentSettings", ("inputs", "model", "out")),
+    "evaluate": Kind(".evaluate:evaluate", ".evaluate:EvaluateSettings", ("predictions", "reference", "out")),
+}
+
+
+def read_job(folder: Path) -> dict:
+    """The job of ``folder/job.json``. Raises InputError ("bad_job")."""
+    path = folder / "job.json"
+    try:
+        job = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _bad_job(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise _bad_job(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(job, dict) or job.get("schema") != SCHEMA:
+        raise _bad_job(f'{path} does not say "schema": {SCHEMA}, the only version this program knows.')
+    return job
+
+
+def run_job(job: dict, folder: Path, reporter: Reporter) -> dict:
+    """Run ``job``, whose relative paths start at ``folder``, and return the summary of its function.
+
+    Raises InputError for a job that does not fit its kind, and whatever the function raises.
+    """
+    kind = _kind(job.get("kind"))
+    known = {"schema", "kind", "settings", *kind.paths, *kind.switches}
+    for name in job.keys() - known:
+        raise _bad_job(f"A job of kind '{job['kind']}' has no '{name}'; it has {', '.join(sorted(known))}.")
+    arguments = {name: _paths(folder, name, job.get(name)) for name in kind.paths}
+    for name in job.keys() & set(kind.switches):
+        if not isinstance(job[name], bool):
+            raise _bad_job(f"'{name}' is {job[name]!r}; it has to be true or false.")
+        arguments[name] = job[name]
+    reporter.progress("start", 0)
+    settings = from_dict(_named(kind.settings), job.get("settings", {}))
+    return _named(kind.function)(**arguments, settings=settings, reporter=reporter)
+
+
+def supervise(work: Callable[[], dict], reporter: Reporter, log: Path | None = None) -> int:
+    """The exit status of ``work()``, whose summary is reported as the final result.
+
+    What stops it is reported as an error, never raised; the traceback of an unexpected error goes to standard
+    error and into the file ``log``.
+    """
+    try:
+        summary = work()
+    except (Cancelled, KeyboardInterrupt):
+        reporter.error(*CANCELLED_ERROR)
+        return CANCELLED
+    except InputError as error:
+        reporter.error(error.code, error.message, error.advice)
+        return BAD_INPUT
+    except Exception as error:
+        traceback.print_exc()
+        if log:
+            with contextlib.suppress(OSError):
+                log.write_text(traceback.format_exc(), encoding="utf-8")
+        reporter.error(*_unexpected(error, log))
+        return INTERNAL
+    status = exit_status(summary)
+    reporter.result(final=True, exit_status=status, **summary)
+    return status
+
+
+def exit_status(summary: dict) -> int:
+    """Whether all cases, some or none came through; ``summary`` counts the former in "cases"."""
+    if not summary.get("failed"):
+        return FINE
+    return SOME_FAILED if summary.get("cases", 1) else BAD_INPUT
+
+
+def _unexpected(error: Exception, log: Path | None) -> tuple[str, str, str]:
+    """Code, message and advice for an error that is not the user's."""
+    text = str(error).strip().split("\n")[0]
+    out_of_memory = ("out of memory", "not enough memory", "can't allocate memory")
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in out_of_memory):
+        return (
+            "out_of_memory",
+            "The memory of the computer or of its GPU was not enough for this job.",
+            "Close other programs, choose the device 'cpu', or use fewer or smaller volumes.",
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            "missing_package",
+            f"The Python package '{error.name}' is not installed.",
+            "Install SparseSeg with all it needs: pip install 'sparseseg[cli,report]'.",
+        )
+    where = f"the file {log}" if log else "the lines above"
+    return (
+        "internal",
+        f"Something went wrong that should not have: {type(error).__name__}: {text}.",
+        f"Please report it as a bug of SparseSeg, with {where}.",
+    )
+
+
+def _kind(name) -> Kind:
+    if name == "suggest":
+        raise InputError(
+            "not_available",
+            "Jobs of kind 'suggest' are not available in this version.",
+            f"Use one of: {', '.join(KINDS)}.",
+        )
+    if not isinstance(name, str) or name not in KINDS:
+        raise _bad_job(f"There is no job of kind {name!r}; the kinds are {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
+def _paths(folder: Path, name: str, value) -> Path | list[Path]:
+    """``value``, a path or a list of paths, from ``folder``."""
+    if isinstance(value, list) and value and name == "inputs":
+        return [_paths(folder, "each of the inputs", item) for item in value]
+    if not isinstance(value, str) or not value:
+        raise _bad_job(f"'{name}' is missing or not a path.")
+    return folder / value
+
+
+def _named(path: str):
+    """The object that "module:name" names; modules of this package begin with a dot."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module, __package__), name)
+
+
+def _bad_job(message: str) -> InputError:
+    return InputError("bad_job", message, "Correct the job and start it again.")

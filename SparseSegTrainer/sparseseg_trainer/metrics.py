@@ -1,0 +1,123 @@
+"""What a segmentation is measured by, one structure in one case at a time.
+
+Overlap, boundary and volume, as osman2024 (eq. 8-11) reports them, and HD95. Every case gets a number: two
+empty masks agree (overlap 1, distance 0); where only one is empty, overlap is 0, distances are the volume's
+diagonal and the score is marked as failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_erosion, find_objects, minimum_filter
+from scipy.spatial import KDTree
+
+BAND = 0.02  # width of the boundary IoU's band, as a part of the slice's diagonal
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The figures of one structure in one case: ratios from 0 to 1, distances in mm, volumes in ml."""
+
+    dice: float
+    iou: float
+    boundary_iou: float
+    assd: float
+    hd95: float
+    ravd: float
+    volume_ml: float
+    reference_ml: float
+    failed: bool = False
+
+
+def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> Scores:
+    """Compare two boolean masks (slice, row, column) of one shape; ``spacing`` is (slice, row, column) in mm.
+
+    Raises ``ValueError`` when the shapes differ.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"masks of different shapes: {prediction.shape} and {reference.shape}")
+    predicted, true = int(prediction.sum()), int(reference.sum())
+    if not (predicted and true):
+        return _score_empty(predicted, true, reference.shape, spacing, failed=predicted != true)
+    band = max(1, round(BAND * float(np.hypot(*reference.shape[1:]))))
+    # Nothing outside the box of both masks changes a figure, and most of a volume is outside.
+    box = find_objects((prediction | reference).view(np.uint8))[0]
+    prediction, reference = prediction[box], reference[box]
+    there, back = surface_distances(prediction, reference, spacing)
+    shared = int((prediction & reference).sum())
+    return Scores(
+        dice=2 * shared / (predicted + true),
+        iou=shared / (predicted + true - shared),
+        boundary_iou=boundary_iou(prediction, reference, band),
+        assd=float((there.sum() + back.sum()) / (len(there) + len(back))),
+        hd95=float(max(np.percentile(there, 95), np.percentile(back, 95))),
+        ravd=abs(predicted - true) / true,
+        volume_ml=_millilitres(predicted, spacing),
+        reference_ml=_millilitres(true, spacing),
+    )
+
+
+def measure_missing(reference: np.ndarray, spacing: tuple[float, float, float]) -> Scores:
+    """The scores of a case that has no prediction: failed, overlap 0, even where the reference is empty."""
+    return _score_empty(0, int(reference.sum()), reference.shape, spacing, failed=True)
+
+
+def surface_distances(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances in mm from each surface voxel of one mask to the other's surface: (there, back).
+
+    A surface voxel is one that the erosion by its face neighbors removes, the volume's border counting as
+    outside: MONAI's convention, whose ``get_edge_surface_distance`` gives the same numbers. ASSD pools both
+    sets of distances (osman2024 eq. 10), HD95 is the larger of their two 95th percentiles. A tree over the
+    surface voxels takes a fifth of the time and memory of distance maps over the volume. Neither mask may be
+    empty.
+    """
+    a, b = (
+        np.argwhere(mask ^ binary_erosion(mask)) * np.asarray(spacing) for mask in (prediction, reference)
+    )
+    there = KDTree(b, leafsize=32).query(a)[0]
+    back = KDTree(a, leafsize=32).query(b)[0]
+    return there, back
+
+
+def boundary_iou(prediction: np.ndarray, reference: np.ndarray, band: int) -> float:
+    """Intersection over union of the masks' boundary bands, drawn per slice and counted over the volume.
+
+    osman2024 eq. 8, with the band of Cheng et al. 2021 (Boundary IoU): the mask's pixels that ``band``
+    erosions by 3 x 3 pixels remove. The paper's own numbers are plain IoU (see ``Scores.iou``). The masks may
+    not both be empty.
+    """
+    window = (1, 2 * band + 1, 2 * band + 1)
+    bands = [
+        mask & (minimum_filter(mask.view(np.uint8), window, mode="constant", cval=0) == 0)
+        for mask in (np.ascontiguousarray(prediction), np.ascontiguousarray(reference))
+    ]
+    return float((bands[0] & bands[1]).sum() / (bands[0] | bands[1]).sum())
+
+
+def diagonal(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> float:
+    """The length in mm of the volume's diagonal: the distance given to a structure that was not found."""
+    return float(np.linalg.norm(np.multiply(shape, spacing)))
+
+
+def _score_empty(predicted: int, true: int, shape, spacing, failed: bool) -> Scores:
+    """Scores where a mask of ``predicted`` voxels or one of ``true`` voxels is empty."""
+    overlap, distance = float(not failed), diagonal(shape, spacing) if failed else 0.0
+    return Scores(
+        dice=overlap,
+        iou=overlap,
+        boundary_iou=overlap,
+        assd=distance,
+        hd95=distance,
+        ravd=float(failed),  # eq. 11 has no value for an empty reference; 1 is what an empty prediction gets
+        volume_ml=_millilitres(predicted, spacing),
+        reference_ml=_millilitres(true, spacing),
+        failed=failed,
+    )
+
+
+def _millilitres(voxels: int, spacing: tuple[float, float, float]) -> float:
+    return voxels * float(np.prod(spacing)) / 1000

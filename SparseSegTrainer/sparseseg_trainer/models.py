@@ -1,0 +1,154 @@
+"""Model folders, and the same zipped as ``NAME.sparseseg``: nothing in them can execute."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from .errors import InputError
+from .files import whole_file, write_text
+from .labels import Label
+from .segmentation_network import NetworkShape, SegmentationNetwork
+from .settings import from_dict
+
+SCHEMA = 1
+SUFFIX = ".sparseseg"
+LARGEST = {"model.json": 16 << 20, "weights.safetensors": 2 << 30}  # bytes, so that no zip can fill the memory
+FILES = ("model.json", "weights.safetensors", "training.csv", "training.png", "README.md")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """``model.json``: how to use the network, and how it came to be."""
+
+    network: NetworkShape
+    labels: tuple[Label, ...]
+    spacing: tuple[float, float]  # mm (row, column) of the slices that the network sees
+    axis: int | None = None  # slice axis of volumes, None: that of largest spacing
+    brightness: float = 0.35  # mean that intensities are brought to, after percentiles 0.5 and 99.5 became 0 and 1
+    flips: bool = False  # average over mirrored slices
+    largest_component: bool = True
+    smoothing: float = 0.0  # mm along slices
+    training: dict = field(default_factory=dict)  # method, settings, cases, duration
+    figures: dict = field(default_factory=dict)  # what was measured at the end of the training
+
+
+@dataclass
+class Model:
+    """A network in evaluation mode and what is known about it."""
+
+    network: nn.Module
+    info: ModelInfo
+
+
+def save_model(folder: Path, network: nn.Module, info: ModelInfo, card: str) -> None:
+    """Write weights, model card and, last, ``model.json`` into ``folder``. Raises InputError ("no_space", ...)."""
+    folder = Path(folder)
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with whole_file(folder / "weights.safetensors") as file:
+        safetensors.torch.save_file(weights, file)
+    write_text(folder / "README.md", card)
+    content = {"schema": SCHEMA, "kind": "segmentation"} | asdict(info)
+    write_text(folder / "model.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def pack_model(folder: Path, file: Path) -> None:
+    """Zip a model folder as ``file``. Raises InputError if the folder holds no usable model."""
+    folder = Path(folder)
+    load_model(folder)
+    with whole_file(Path(file)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            if (folder / name).is_file():
+                archive.write(folder / name, name)
+
+
+def load_model(path: Path) -> Model:
+    """The model of a folder or a ``.sparseseg`` file, on the CPU.
+
+    Raises InputError ("no_model", "not_a_model", "model_too_new"). From a zip only the two known files are read, into
+    memory: no path in it is ever used.
+    """
+    path = Path(path)
+    content, weights = (_read(path, name) for name in ("model.json", "weights.safetensors"))
+    info = _info(path, content)
+    network = SegmentationNetwork(info.network)
+    try:
+        network.load_state_dict(safetensors.torch.load(weights))
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise _not_a_model(path, "its weights are damaged or belong to another network") from error
+    return Model(network.eval(), info)
+
+
+def _read(path: Path, name: str) -> bytes:
+    """One file of the model, from the folder or the zip."""
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(name).file_size > LARGEST[name]:
+                raise _not_a_model(path, f"{name} in it is too large")
+            return archive.read(name)
+    except FileNotFoundError as error:
+        what = f"it has no {name}" if path.is_dir() else "it does not exist"
+        raise InputError(
+            "no_model", f"There is no model at {path}: {what}.", "Choose a model folder or a .sparseseg file."
+        ) from error
+    except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+        raise _not_a_model(path, f"{name} cannot be read from it") from error
+
+
+def _info(path: Path, content: bytes) -> ModelInfo:
+    try:
+        values = json.loads(content)
+        schema, kind = values.pop("schema"), values.pop("kind")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise InputError(
+                "model_too_new",
+                f"The model {path} was made by a newer version of SparseSeg (schema {schema}, this one knows {SCHEMA}).",
+                "Update SparseSeg.",
+            )
+        if schema != SCHEMA or kind != "segmentation":
+            raise _not_a_model(path, "it is of another kind")
+        # ``from_dict`` has no lists of dataclasses and no free dictionaries: these are made here
+        labels = tuple(from_dict(Label, label) for label in values.pop("labels"))
+        notes = {name: dict(values.pop(name)) for name in ("training", "figures")}
+        shape = from_dict(NetworkShape, values.pop("network"))
+        shape.check()
+        info = ModelInfo(network=shape, labels=labels, **_plain(values), **notes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _not_a_model(path, f"model.json is not as it should be ({error})") from error
+    except InputError as error:
+        if error.code in ("model_too_new", "not_a_model"):
+            raise
+        raise _not_a_model(path, error.message) from error
+    if len(info.labels) != shape.classes or not all(0.001 < side < 1000 for side in info.spacing):
+        raise _not_a_model(path, "model.json contradicts itself")
+    return info
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """The entries of ``ModelInfo`` that are plain values, for ``from_dict`` to check."""
+
+    spacing: tuple[float, float]
+    axis: int | None = None
+    brightness: float = 0.35
+    flips: bool = False
+    largest_component: bool = True
+    smoothing: float = 0.0
+
+
+def _plain(values: dict) -> dict:
+    return asdict(from_dict(_Plain, values))
+
+
+def _not_a_model(path: Path, reason: str) -> InputError:
+    return InputError(
+        "not_a_model", f"{path} is not a usable SparseSeg model: {reason}.", "Choose another file, or train again."
+    )

@@ -1,0 +1,177 @@
+"""The job "propagate": from the drawn slices of each case to its whole volume."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from .case import Case
+from .case_loop import run_cases, summary_of
+from .cleanup import keep_touching
+from .cohort import Cohort, read_cohort, write_cohort
+from .devices import choose_device, seed_everything
+from .files import write_text
+from .propagation import Fields, Travelled, propagate_labels
+from .refinement import refine
+from .registration import shipped_network
+from .reporting import Reporter
+from .slices import from_slices
+from .sparse_volume import SparseVolume, load_case
+from .volumes import write_image, write_label
+from .working_grid import WorkingGrid
+
+
+@dataclass(frozen=True)
+class PropagateSettings:
+    """How to propagate.
+
+    ``quality``: "instant" (about a second a volume) or "refined" (the instant result first, then up to a minute).
+    ``absence``: the volume's outermost slices count as background where no end is marked. ``probabilities``: also
+    write the probability of each label.
+    """
+
+    quality: Literal["instant", "refined"] = "refined"
+    seed: int = 0
+    device: str = "auto"
+    absence: bool = True
+    probabilities: bool = False
+
+
+@dataclass
+class Propagation:
+    """A whole volume's label.
+
+    ``label``: (S, H, W) class indices, drawn slices as drawn. ``confidence``: (S,) from 0 to 1. ``probability``:
+    (S, class, row, column) on the working ``grid``, which brings it to full size a few slices at a time.
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+    probability: torch.Tensor
+    grid: WorkingGrid
+
+
+def propagate_case(
+    volume: SparseVolume,
+    settings: PropagateSettings = PropagateSettings(),
+    reporter: Reporter | None = None,
+    on_instant: Callable[[Propagation], None] = lambda instant: None,
+) -> Propagation:
+    """Segments all slices of ``volume`` from its annotated ones.
+
+    ``on_instant`` receives the instant result before it is refined. Raises ``Cancelled``.
+    """
+    reporter = reporter or Reporter()
+    device = choose_device(settings.device)
+    seed_everything(settings.seed)
+    grid = WorkingGrid(volume.image, device)
+    drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
+    absent = torch.from_numpy(volume.absent(absence=settings.absence))
+    reporter.check_cancelled()
+    travelled = propagate_labels(
+        Fields(shipped_network(device), grid.slices), drawn, absent, volume.first, volume.last
+    )
+    instant = _finished(volume, travelled, grid)
+    if settings.quality == "instant":
+        return instant
+    on_instant(instant)
+    return _finished(volume, refine(grid.slices, drawn, absent, travelled, settings.seed, reporter), grid)
+
+
+def _finished(volume: SparseVolume, travelled: Travelled, grid: WorkingGrid) -> Propagation:
+    """The label at full size: drawn slices bit for bit, and only what hangs together with them."""
+    label = grid.full_label(travelled.probability)
+    label[list(volume.annotated)] = volume.label[list(volume.annotated)]
+    label = keep_touching(label, volume.label)
+    return Propagation(label, travelled.confidence.numpy(), travelled.probability, grid)
+
+
+def propagate(
+    cohort: Path,
+    out: Path,
+    settings: PropagateSettings = PropagateSettings(),
+    reporter: Reporter | None = None,
+) -> dict:
+    """Propagates every case of the folder ``cohort`` into the cohort folder ``out``.
+
+    Writes labels/CASE.nrrd, cohort.csv, labels.json, confidence.csv (case, slice, confidence) and report.json, and
+    returns the latter. A case that fails does not stop the others. Raises InputError if the cohort cannot be read or
+    nothing be written, and ``Cancelled``.
+    """
+    reporter, out = reporter or Reporter(), Path(out)
+    given = read_cohort(cohort)
+    failed, confidence = list(given.failed), []
+
+    def work(case: Case) -> Case:
+        volume = load_case(case)
+        path = out / "labels" / f"{case.name}.nrrd"
+
+        def write_instant(instant: Propagation) -> None:
+            _write(volume, instant, path, given)
+            reporter.result(partial="instant", case=case.name, label=str(path))
+
+        result = propagate_case(volume, settings, reporter, write_instant)
+        _write(volume, result, path, given)
+        if settings.probabilities:
+            _write_probabilities(volume, result, out, given)
+        confidence.extend((case.name, index, round(float(value), 3)) for index, value in enumerate(result.confidence))
+        return replace(case, label=path, annotated_slices=None)
+
+    done = run_cases(given.cases, failed, work, "propagate", reporter)
+    write_cohort(out, done, given.labels)
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([("case", "slice", "confidence"), *confidence])
+    write_text(out / "confidence.csv", table.getvalue())
+    summary = summary_of(len(done), failed, out=str(out))
+    write_text(out / "report.json", json.dumps(summary, indent=2))
+    return summary
+
+
+def propagate_file(
+    image: Path,
+    label: Path,
+    out: Path,
+    slices: Sequence[int] | None = None,
+    axis: int | None = None,
+    first: int | None = None,
+    last: int | None = None,
+    settings: PropagateSettings = PropagateSettings(),
+    reporter: Reporter | None = None,
+) -> dict:
+    """Propagates one volume: the drawn ``slices`` of the file ``label`` (all labeled ones if None) into ``out``.
+
+    Raises InputError and ``Cancelled``.
+    """
+    reporter, out = reporter or Reporter(), Path(out)
+    annotated = tuple(sorted(set(slices))) if slices else None
+    case = Case(out.name.split(".")[0], Path(image), Path(label), annotated, axis, first, last)
+    cohort = Cohort(Path(), [case])
+    volume = load_case(case)
+
+    def write_instant(instant: Propagation) -> None:
+        _write(volume, instant, out, cohort)
+        reporter.result(partial="instant", case=case.name, label=str(out))
+
+    result = propagate_case(volume, settings, reporter, write_instant)
+    _write(volume, result, out, cohort)
+    confidence = [round(float(value), 3) for value in result.confidence]
+    return summary_of(1, [], label=str(out), confidence=confidence)
+
+
+def _write(volume: SparseVolume, result: Propagation, path: Path, cohort: Cohort) -> None:
+    array = from_slices(volume.file_values(result.label), volume.axis)
+    write_label(path, array, volume.geometry, cohort.labels)
+
+
+def _write_probabilities(volume: SparseVolume, result: Propagation, out: Path, cohort: Cohort) -> None:
+    for position, label in enumerate(cohort.labels, 1):
+        array = from_slices(result.grid.full_class(result.probability, position), volume.axis)
+        write_image(out / "probabilities" / f"{volume.case.name}_{label.value}.nrrd", array, volume.geometry)

@@ -1,0 +1,88 @@
+"""Self-supervised registration of neighbouring slices (osman2024, "Pseudo Label Generation by Self-Supervised Learning")."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+
+import torch
+from monai.losses import LocalNormalizedCrossCorrelationLoss
+from monai.networks.blocks import Warp
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .networks import light_unet
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "registration.safetensors"
+
+warp = Warp(mode="bilinear", padding_mode="border")
+
+
+class RegistrationNetwork(nn.Module):
+    """A U-Net that gives the displacement field, in pixels, which pulls the moving slice onto the fixed one.
+
+    The field is refined in ``passes``: each pass sees the moving slice as warped so far. ``forward`` takes two
+    (batch, 1, row, column) tensors in [0, 1] and returns (batch, 2, row, column): row and column displacement, so
+    that ``warp(moving, field)`` resembles ``fixed``.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96), passes: int = 2):
+        super().__init__()
+        self.network = light_unet(2, 2, channels)
+        self.passes = passes
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        field = self.network(torch.cat([moving, fixed], 1))
+        for _ in range(self.passes - 1):
+            field = field + self.network(torch.cat([warp(moving, field), fixed], 1))
+        return field
+
+
+def smoothness(field: Tensor) -> Tensor:
+    """Mean squared forward difference of a field (batch, 2, row, column) along rows and columns."""
+    return field.diff(dim=2).square().mean() + field.diff(dim=3).square().mean()
+
+
+def registration_loss(moving: Tensor, fixed: Tensor, field: Tensor, similarity: str, weight: float) -> Tensor:
+    """Similarity of the warped and the fixed slice plus ``weight`` times the smoothness of the field.
+
+    ``similarity`` is "mse" or "ncc" (local normalised cross-correlation, 9-pixel window).
+    """
+    warped = warp(moving, field)
+    if similarity == "ncc":
+        unlike = 1 + _cross_correlation()(warped, fixed)
+    else:
+        unlike = (warped - fixed).square().mean()
+    return unlike + weight * smoothness(field)
+
+
+@cache
+def _cross_correlation() -> nn.Module:
+    return LocalNormalizedCrossCorrelationLoss(spatial_dims=2, kernel_size=9)
+
+
+@cache
+def _shipped() -> RegistrationNetwork:
+    network = RegistrationNetwork()
+    network.load_state_dict(load_file(SHIPPED_WEIGHTS))
+    return network.eval()
+
+
+def shipped_network(device: torch.device | str = "cpu") -> RegistrationNetwork:
+    """A copy of the network that ships with the package (see ``weights/README.md``), in evaluation mode."""
+    return copy.deepcopy(_shipped()).to(device)
+
+
+@torch.no_grad()
+def neighbour_fields(network: nn.Module, slices: Tensor, gap: int = 1, batch: int = 32) -> tuple[Tensor, Tensor]:
+    """Fields between slices ``gap`` apart, both ways.
+
+    ``slices``: (slice, row, column), padded to a multiple of 16. Returns (forward, backward), each
+    (slice - gap, 2, row, column): forward[n] pulls slice n onto slice n + gap, backward[n] the other way round.
+    """
+    lower, upper = slices[:-gap, None], slices[gap:, None]
+    moving, fixed = torch.cat([lower, upper]), torch.cat([upper, lower])
+    fields = [network(m, f) for m, f in zip(moving.split(batch), fixed.split(batch), strict=True)]
+    forward, backward = torch.cat(fields).chunk(2)
+    return forward, backward

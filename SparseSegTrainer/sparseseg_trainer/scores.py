@@ -1,0 +1,96 @@
+"""The tables of an evaluation: scores per case and label, their mean and spread, and the paired test."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.stats import ttest_rel
+
+from .cohort import CaseFailure
+from .labels import Label
+from .metrics import Scores
+
+# Scores field -> heading in reports; the order of every table.
+METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "boundary_iou": "Boundary IoU",
+    "assd": "ASSD (mm)",
+    "hd95": "HD95 (mm)",
+    "ravd": "RAVD",
+}
+MEAN = "mean"  # stands for the label in rows that average a case's labels
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One case: its scores by label value, and why it could not be compared, if so."""
+
+    name: str
+    by_label: dict[int, Scores]
+    failure: CaseFailure | None = None
+
+    def is_failed(self, label: int | str = MEAN) -> bool:
+        """Whether the prediction misses a structure, shows one that is not there, or is missing itself."""
+        chosen = self.by_label.values() if label == MEAN else [self.by_label[label]]
+        return any(scores.failed for scores in chosen)
+
+    def value(self, metric: str, label: int | str = MEAN) -> float:
+        """One metric for one label value, or its mean over the labels."""
+        if label == MEAN:
+            return fmean(getattr(scores, metric) for scores in self.by_label.values())
+        return getattr(self.by_label[label], metric)
+
+
+def rows_of(labels: Iterable[Label]) -> list[dict]:
+    """The {"label", "name"} of a table's rows: every label, and their mean if there are several."""
+    rows: list[dict] = [{"label": label.value, "name": label.name} for label in labels]
+    return rows if len(rows) == 1 else [*rows, {"label": MEAN, "name": "all labels"}]
+
+
+def summarize(cases: list[CaseScores], label: int | str, others: list[CaseScores] | None = None) -> dict:
+    """The {"n", "failed", metric: {"mean", "sd"}} over cases; sd with n - 1, None for one case.
+
+    With ``others``, another method's scores of the same cases in the same order, also "p" of the paired
+    two-tailed t-test; None where it is not defined.
+    """
+    failed = sum(case.is_failed(label) for case in cases)
+    summary: dict = {"n": len(cases), "failed": failed}
+    for metric in METRICS:
+        values = [case.value(metric, label) for case in cases]
+        summary[metric] = {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+        if others is not None:
+            summary[metric]["p"] = _p_value(values, [case.value(metric, label) for case in others])
+    return summary
+
+
+def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
+    """One row for every case and label, and one for the case's mean where there are several labels."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    units = {"assd": "assd_mm", "hd95": "hd95_mm"}
+    writer.writerow(
+        ["case", "label", "name", *(units.get(m, m) for m in METRICS), "volume_ml", "reference_ml", "failed"]
+    )
+    for case in cases:
+        for row in rows_of(labels):
+            label = row["label"]
+            fields = METRICS if label == MEAN else (*METRICS, "volume_ml", "reference_ml")
+            cells = [f"{case.value(field, label):.6g}" for field in fields]
+            empty = [""] * (len(METRICS) + 2 - len(cells))
+            failed = "true" if case.is_failed(label) else ""
+            writer.writerow([case.name, label, row["name"], *cells, *empty, failed])
+    return table.getvalue()
+
+
+def _p_value(values: list[float], others: list[float]) -> float | None:
+    differences = [a - b for a, b in zip(values, others, strict=True)]
+    if len(differences) < 2 or len(set(differences)) == 1:
+        return None
+    p = float(ttest_rel(values, others).pvalue)
+    return p if math.isfinite(p) else None

@@ -1,0 +1,157 @@
+"""Job ``segment``: a model applied to files or to a cohort."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .case import Case
+from .cleanup import keep_largest
+from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
+from .devices import choose_device
+from .errors import InputError
+from .files import full_suffix, write_text
+from .models import Model, load_model
+from .prediction import probabilities, smooth_along_slices
+from .reporting import Reporter, TimeLeft
+from .slices import from_slices, resample_slices
+from .sparse_volume import SparseVolume, load_case
+from .training.data import MULTIPLE, WorkingGrid, match_brightness, pad, unpad
+from .volumes import write_image, write_label
+
+CHUNK = 16  # slices in memory at full resolution at a time
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How to apply a model; ``None`` means as the model was trained for."""
+
+    device: str = "auto"
+    probabilities: bool = False  # write probabilities/CASE_VALUE.nrrd too
+    flips: bool | None = None
+    largest_component: bool | None = None
+    smoothing: float | None = None  # mm along slices
+
+
+def segment(
+    inputs: Path | list[Path],
+    model: Path,
+    out: Path,
+    settings: SegmentSettings | None = None,
+    reporter: Reporter | None = None,
+) -> dict:
+    """Segment a cohort folder or image files; writes labels/, cohort.csv, labels.json and volumes.csv into ``out``.
+
+    Returns {"cases": number done, "failed": [...], "out": ...}. A case that cannot be read is listed in "failed", the
+    others run. Raises ``InputError`` for an unusable model or cohort, and ``Cancelled``.
+    """
+    settings, reporter = settings or SegmentSettings(), reporter or Reporter()
+    loaded, out = load_model(Path(model)), Path(out)
+    info = loaded.info
+    for name in ("flips", "largest_component", "smoothing"):
+        if getattr(settings, name) is None:
+            settings = replace(settings, **{name: getattr(info, name)})
+    loaded.network.to(choose_device(settings.device))
+    cohort = _cases(inputs)
+    done, rows, failed, left = [], [], list(cohort.failed), TimeLeft()
+    for number, case in enumerate(cohort.cases):
+        fraction = number / len(cohort.cases)
+        reporter.progress("segment", fraction, case.name, left(fraction))
+        try:
+            volume = load_case(_unlabelled(case, info.axis), need_label=False)
+            labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
+        except InputError as error:
+            failed.append(CaseFailure.of(case.name, error))
+            continue
+        path = out / "labels" / f"{case.name}.nrrd"
+        write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
+        done.append(replace(volume.case, label=path))
+        milliliters = math.prod(volume.spacing) / 1000
+        rows += [[case.name, label.name, f"{(labels == label.value).sum() * milliliters:.3f}"] for label in info.labels]
+    write_cohort(out, done, list(info.labels))
+    _write_volumes(out, rows)
+    return {"cases": len(done), "failed": [asdict(failure) for failure in failed], "out": str(out)}
+
+
+def _cases(inputs: Path | list[Path]) -> Cohort:
+    """The cohort in a folder, or a cohort made of files and DICOM folders, named after them."""
+    paths = [Path(path) for path in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    if len(paths) == 1 and (paths[0] / "cohort.csv").is_file():
+        return read_cohort(paths[0])
+    cases, failed = {}, []
+    for path in paths:
+        name = path.name[: -len(full_suffix(path))] if path.is_file() and full_suffix(path) else path.name
+        if name in cases:
+            message = f"Two files are called {name}; {path} was left out."
+            failed.append(CaseFailure(name, "duplicate_case", message, "Rename one, or segment it on its own."))
+        else:
+            cases[name] = Case(name, path.absolute())
+    return Cohort(Path(), list(cases.values()), failed)
+
+
+def _unlabelled(case: Case, axis: int | None) -> Case:
+    """The case without what was drawn on it, cut along its own axis or else the model's."""
+    return Case(case.name, case.image, axis=axis if case.axis is None else case.axis, group=case.group)
+
+
+def segment_volume(
+    volume: SparseVolume, model: Model, settings: SegmentSettings, folder: Path, reporter: Reporter
+) -> np.ndarray:
+    """Label values (slice, row, column) on the image's slices, as the files of the model's labels have them.
+
+    ``settings`` have no ``None`` left. Probabilities go to ``folder`` if asked for.
+    """
+    probability = _predict(volume, model, settings, reporter)
+    full = volume.image.shape[1:]
+    labels = np.zeros(volume.image.shape, np.uint8)
+    for window in _windows(len(labels)):
+        chunk = probability[window]
+        soft = [resample_slices(chunk[:, number], full) for number in range(chunk.shape[1])]
+        labels[window] = np.argmax(soft, 0)
+        reporter.check_cancelled()
+    if settings.largest_component:
+        labels = keep_largest(labels)
+    if settings.probabilities:
+        for number, label in enumerate(model.info.labels, 1):
+            soft = resample_slices(probability[:, number], full)
+            write_image(folder / f"{volume.case.name}_{label.value}.nrrd", from_slices(soft, volume.axis), volume.geometry)
+    values = np.array([0, *(label.value for label in model.info.labels)])
+    return values.astype(np.uint8 if values.max() < 256 else np.uint16)[labels]
+
+
+def _predict(volume: SparseVolume, model: Model, settings: SegmentSettings, reporter: Reporter) -> np.ndarray:
+    """Probabilities (slice, class, row, column) float32 at the model's spacing, smoothed along slices."""
+    info = model.info
+    device = next(model.network.parameters()).device
+    count, rows, columns = volume.image.shape
+    size = WorkingGrid(info.spacing, (0, 0)).size(rows, columns, volume.spacing[1:])
+    shape = tuple(max(2 * MULTIPLE, MULTIPLE * math.ceil(side / MULTIPLE)) for side in size)
+    chunks = [resample_slices(volume.image[window], size) for window in _windows(count)]
+    slices = torch.from_numpy(pad(match_brightness(np.concatenate(chunks), info.brightness), shape))
+    context = info.network.context
+    neighbours = torch.arange(count)[:, None] + torch.arange(-context, context + 1)
+    result = np.empty((count, info.network.classes + 1, *size), np.float32)
+    for window in _windows(count):
+        reporter.check_cancelled()
+        images = slices[neighbours[window].clamp(0, count - 1)].to(device)
+        result[window] = unpad(probabilities(model.network, images, settings.flips).cpu().numpy(), size)
+    return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
+
+
+def _windows(count: int) -> Iterator[slice]:
+    for start in range(0, count, CHUNK):
+        yield slice(start, min(start + CHUNK, count))
+
+
+def _write_volumes(out: Path, rows: list[list[str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([["case", "label", "ml"], *rows])
+    write_text(out / "volumes.csv", text.getvalue())

@@ -1,0 +1,177 @@
+"""One case as slices: its normalised image, and what its user has said about some of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import InputError
+from .slices import normalise, slice_axis, slice_spacing, to_slices
+from .volumes import Geometry, read_image, read_label
+
+if TYPE_CHECKING:
+    from .case import Case
+
+OUTERMOST = 0.035  # part of the slices at either end that is taken as background: 3 of 88
+
+
+@dataclass
+class SparseVolume:
+    """A case in memory. Slices are counted along ``axis``, the image's i, j or k (0, 1, 2).
+
+    ``image`` (S, H, W) is float32 from 0 to 1. ``label`` (S, H, W) holds class indices on the ``annotated``
+    slices and 0 elsewhere: 0 is background, c the class whose label value in files is ``values[c - 1]``;
+    uint8 up to 255 classes, None if the case has no label. ``first`` and ``last`` are its end slices where
+    marked. ``spacing`` is in mm, (slice, row, column); ``geometry`` is that of the file.
+    """
+
+    case: Case
+    image: np.ndarray
+    label: np.ndarray | None
+    annotated: tuple[int, ...]
+    first: int | None
+    last: int | None
+    axis: int
+    geometry: Geometry
+    spacing: tuple[float, float, float]
+    values: tuple[int, ...] = ()
+
+    def absent(self, margin_fraction: float = OUTERMOST, absence: bool = True) -> np.ndarray:
+        """Which slices (S,) bool are known to be background without a drawing; none without ``absence``.
+
+        Those beyond the marked first and last slice; where one is not marked, the outermost slices on its
+        side (this fraction of all, at least one) unless the user said that the structure reaches them. Never
+        an annotated one.
+        """
+        count = len(self.image)
+        absent = np.zeros(count, bool)
+        if not absence:
+            return absent
+        margin = max(1, round(margin_fraction * count))
+        start = (0 if self.case.reaches_first else margin) if self.first is None else self.first
+        stop = (count if self.case.reaches_last else count - margin) if self.last is None else self.last + 1
+        absent[:start] = True
+        absent[stop:] = True
+        absent[list(self.annotated)] = False
+        return absent
+
+    def file_values(self, label: np.ndarray) -> np.ndarray:
+        """Turns class indices of any shape into the label values of the user's files."""
+        values = np.array((0, *self.values))
+        return values.astype(np.uint8 if values.max() < 256 else np.uint16)[label]
+
+
+def load_case(case: Case, need_label: bool = True) -> SparseVolume:
+    """Reads a case and checks it; without ``need_label`` a case may have no label.
+
+    Raises InputError: those of ``read_image`` and ``read_label``, and "no_label", "empty_label",
+    "unknown_label", "slice_out_of_range", "bad_extent".
+    """
+    volume = read_image(case.image, case.name)
+    geometry = volume.geometry
+    axis = slice_axis(geometry) if case.axis is None else case.axis
+    count = geometry.size[axis]
+    _check_slices(case, count)
+    label, annotated, values = None, (), ()
+    if case.label is not None:
+        found, annotated = read_drawn_slices(case, geometry, axis)
+        values = _known_values(case, found)
+        label = _class_indices(found, values, case)
+    elif need_label:
+        raise InputError(
+            "no_label",
+            f"Case {case.name} has no label.",
+            "Draw the structure on one slice and give the label map in the column label of cohort.csv.",
+        )
+    return SparseVolume(
+        case=case,
+        image=normalise(np.ascontiguousarray(to_slices(volume.array, axis))),
+        label=label,
+        annotated=annotated,
+        first=case.first_slice,
+        last=case.last_slice,
+        axis=axis,
+        geometry=geometry,
+        spacing=slice_spacing(geometry, axis),
+        values=values,
+    )
+
+
+def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The label values (S, H, W) on the annotated slices, 0 elsewhere, and the list of these slices.
+
+    All slices with a label count as annotated where the case lists none. Raises as ``load_case`` does.
+    """
+    array = np.ascontiguousarray(to_slices(read_label(case.label, geometry, case.name), axis))
+    drawn = array.any(axis=(1, 2))
+    annotated = tuple(int(index) for index in np.flatnonzero(drawn))
+    if case.annotated_slices is not None:
+        annotated = case.annotated_slices
+        _check_slices(case, len(array))
+    empty = [index for index in annotated if not drawn[index]]
+    if empty or not annotated:
+        where = f"is empty on slice {empty[0]}, which is listed as annotated" if empty else "is empty"
+        some = ", ".join(map(str, np.flatnonzero(drawn)[:5])) or "none"
+        raise InputError(
+            "empty_label",
+            f"Case {case.name}: the label {case.label} {where} (along axis {axis}; labeled slices: {some}).",
+            "Draw the structure there, or correct the slice number (counted from 0) in cohort.csv.",
+        )
+    unknown = np.ones(len(array), bool)
+    unknown[list(annotated)] = False
+    array[unknown] = 0
+    return array, annotated
+
+
+def _check_slices(case: Case, count: int) -> None:
+    """Raises InputError if a slice number of ``case`` does not fit a volume of ``count`` slices."""
+    marks = [("first slice", case.first_slice), ("last slice", case.last_slice)]
+    numbers = [("annotated slice", index) for index in case.annotated_slices or ()] + marks
+    for name, index in numbers:
+        if index is not None and not 0 <= index < count:
+            raise InputError(
+                "slice_out_of_range",
+                f"Case {case.name}: the {name} {index} is not one of the volume's slices 0 to {count - 1}.",
+                "Correct the slice number (counted from 0) or the axis in cohort.csv.",
+            )
+    first = 0 if case.first_slice is None else case.first_slice
+    last = count - 1 if case.last_slice is None else case.last_slice
+    outside = [index for index in case.annotated_slices or () if not first <= index <= last]
+    if first > last or outside:
+        what = (
+            f"the annotated slice {outside[0]} lies outside"
+            if outside
+            else "the first slice comes after the last in"
+        )
+        raise InputError(
+            "bad_extent",
+            f"Case {case.name}: {what} the marked extent {first} to {last}.",
+            "Correct first_slice and last_slice in cohort.csv.",
+        )
+
+
+def _known_values(case: Case, found: np.ndarray) -> tuple[int, ...]:
+    """The label values of the case's cohort, or those ``found`` in a case that stands alone."""
+    if case.cohort is not None:
+        return case.cohort.values
+    return label_values(found)
+
+
+def label_values(array: np.ndarray) -> tuple[int, ...]:
+    """The values in ``array`` without 0, sorted."""
+    return tuple(int(value) for value in np.flatnonzero(np.bincount(array.ravel())) if value)
+
+
+def _class_indices(found: np.ndarray, values: tuple[int, ...], case: Case) -> np.ndarray:
+    unknown = sorted(set(label_values(found)) - set(values))
+    if unknown:
+        raise InputError(
+            "unknown_label",
+            f"Case {case.name}: the label {case.label} has the value {unknown[0]}, missing in labels.json.",
+            "Add it to labels.json, or correct the label.",
+        )
+    table = np.zeros(max(values) + 1, np.uint8 if len(values) < 256 else np.uint16)
+    table[list(values)] = np.arange(1, len(values) + 1)
+    return table[found]

@@ -1,0 +1,288 @@
+"""A cohort's slices on one working grid, prepared once, kept on the device as bytes, looked up by number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cohort import Case, CaseFailure, Cohort
+from ..errors import InputError
+from ..files import whole_file, write_text
+from ..reporting import Reporter, TimeLeft
+from ..slices import resample_slices, slice_axis, slice_spacing
+from ..sparse_volume import SparseVolume, load_case
+from ..volumes import read_geometry
+from .memory import available_bytes
+
+MULTIPLE = 16  # the U-Net halves rows and columns four times
+SIZE_PERCENTILE = 75  # larger slices lose their border in training, smaller ones are padded with zeros
+MAX_CLASSES = 100
+BRIGHTNESS = 0.35  # mean of a volume's intensities
+SCHEMA = 2  # of the cache, part of its fingerprint
+
+
+@dataclass(frozen=True)
+class WorkingGrid:
+    """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns)."""
+
+    spacing: tuple[float, float]
+    shape: tuple[int, int]
+
+    def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
+        """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
+        fine = (rows * spacing[0] / self.spacing[0], columns * spacing[1] / self.spacing[1])
+        return max(1, round(fine[0])), max(1, round(fine[1]))
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """Where a case's slices lie in the stack, and what is known about them; slice numbers count from the case's first."""
+
+    name: str
+    start: int
+    stop: int
+    size: tuple[int, int]  # rows and columns on the working grid before padding
+    original: tuple[int, int]  # rows and columns of the image
+    annotated: tuple[int, ...]
+    absent: tuple[int, ...]
+    axis: int
+    slice_spacing: float  # mm
+
+
+@dataclass
+class PreparedCohort:
+    """All slices of a cohort: images and drawn labels (class numbers 1..C), uint8 (slices, rows, columns)."""
+
+    images: Tensor
+    labels: Tensor
+    cases: list[PreparedCase]
+    grid: WorkingGrid
+    classes: int
+    failed: list[CaseFailure]
+    fingerprint: str
+
+    @property
+    def drawn(self) -> Tensor:
+        """Numbers of the slices with a drawn label."""
+        return torch.tensor([case.start + n for case in self.cases for n in case.annotated])
+
+    @property
+    def absent(self) -> Tensor:
+        """Numbers of the slices known to be background."""
+        return torch.tensor([case.start + n for case in self.cases for n in case.absent], dtype=torch.long)
+
+    @property
+    def unknown(self) -> Tensor:
+        """Numbers of the slices about which nothing is known."""
+        known = torch.zeros(self.cases[-1].stop, dtype=torch.bool)
+        known[self.drawn] = known[self.absent] = True
+        return torch.nonzero(~known)[:, 0]
+
+    def batch(self, numbers: Tensor, context: int = 0) -> Tensor:
+        """Slices as float in [0, 1], (B, 1 + 2 context, rows, columns): each with its neighbours inside the case."""
+        device = self.images.device
+        numbers = numbers.to(device)
+        if not context:
+            return self.images[numbers].unsqueeze(1).float() / 255
+        starts = torch.tensor([case.start for case in self.cases], device=device)
+        stops = torch.tensor([case.stop for case in self.cases], device=device)
+        case = torch.searchsorted(starts, numbers, right=True) - 1
+        offsets = torch.arange(-context, context + 1, device=device)
+        wanted = numbers[:, None] + offsets
+        wanted = torch.minimum(torch.maximum(wanted, starts[case][:, None]), stops[case][:, None] - 1)
+        return self.images[wanted].float() / 255
+
+    def forget_absence(self) -> None:
+        """Treat the slices known to be background as unknown."""
+        self.cases = [replace(case, absent=()) for case in self.cases]
+
+    def to(self, device: torch.device) -> PreparedCohort:
+        """Move the slices to the device if they fill less than half of its free memory, else leave them on disk."""
+        size = self.images.numel() + self.labels.numel()
+        if size < available_bytes(device) / 2:
+            # clone: a memory-mapped file is read once, here
+            self.images, self.labels = self.images.clone().to(device), self.labels.clone().to(device)
+        return self
+
+
+def pad(slices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Centre (S, h, w) on zeros of (S, *shape); what does not fit is cropped on both sides."""
+    result = np.zeros((len(slices), *shape), slices.dtype)
+    source, target = _windows(slices.shape[1:], shape)
+    result[:, target[0], target[1]] = slices[:, source[0], source[1]]
+    return result
+
+
+def unpad(slices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Inverse of ``pad``: the last two axes back to ``size``; what was cropped comes back as zeros."""
+    result = np.zeros((*slices.shape[:-2], *size), slices.dtype)
+    target, source = _windows(size, slices.shape[-2:])
+    result[..., target[0], target[1]] = slices[..., source[0], source[1]]
+    return result
+
+
+def _windows(size, shape):
+    inner, outer = [], []
+    for have, want in zip(size, shape, strict=True):
+        length = min(have, want)
+        inner.append(slice((have - length) // 2, (have - length) // 2 + length))
+        outer.append(slice((want - length) // 2, (want - length) // 2 + length))
+    return inner, outer
+
+
+def choose_grid(sizes: list[tuple[int, int]], spacings: list[tuple[float, float]], pixels: int) -> WorkingGrid:
+    """Working grid on which the median slice has about ``pixels`` pixels, never finer than the median image.
+
+    ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case.
+    """
+    extent = np.median(np.array(sizes) * np.array(spacings), 0)
+    finest = np.median(np.array(spacings), 0)
+    step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
+    spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
+    grid = WorkingGrid(spacing, (0, 0))
+    working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
+    # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
+    large = np.percentile(working, SIZE_PERCENTILE, axis=0) - 2
+    shape = [max(2 * MULTIPLE, MULTIPLE * math.ceil(side / MULTIPLE)) for side in large]
+    return WorkingGrid(spacing, (shape[0], shape[1]))
+
+
+def to_working_grid(image: np.ndarray, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Normalised slices (S, H, W) in [0, 1] -> bytes (S, *shape) on the working grid, of like mean brightness."""
+    slices = match_brightness(resample_slices(image, size).clip(0, 1))
+    return pad(np.round(slices * 255).astype(np.uint8), shape)
+
+
+def match_brightness(image: np.ndarray, mean: float = BRIGHTNESS) -> np.ndarray:
+    """Raise intensities in [0, 1] to the power that gives them that ``mean``; black and white stay.
+
+    Percentiles alone leave volumes with a few very bright voxels (contrast agent, coil) dark.
+    """
+    histogram, edges = np.histogram(image, 256, (0, 1))
+    centers, share = (edges[:-1] + edges[1:]) / 2, histogram / max(1, image.size)
+    powers = np.geomspace(0.25, 4, 200)
+    means = (centers ** powers[:, None] * share).sum(1)
+    return image ** float(powers[np.abs(means - mean).argmin()])
+
+
+def prepare(cohort: Cohort, folder: Path, pixels: int, reporter: Reporter) -> PreparedCohort:
+    """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
+
+    Cases that cannot be used are in ``failed``. Raises ``InputError`` if none is left.
+    """
+    fingerprint = _fingerprint(cohort, pixels)
+    index = folder / "index.json"
+    if not index.exists() or json.loads(index.read_text())["fingerprint"] != fingerprint:
+        _write_cache(cohort, folder, pixels, fingerprint, reporter)
+    content = json.loads(index.read_text())
+    arrays = [torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("images", "labels")]
+    cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
+    failed = [CaseFailure(**failure) for failure in content["failed"]]
+    grid = WorkingGrid(**_tuples(content["grid"]))
+    return PreparedCohort(*arrays, cases, grid, len(cohort.labels), cohort.failed + failed, fingerprint)
+
+
+def _tuples(values: dict) -> dict:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _fingerprint(cohort: Cohort, pixels: int) -> str:
+    described = [SCHEMA, pixels, [label.value for label in cohort.labels]]
+    for case in cohort.cases:
+        files = [path for path in (case.image, case.label) if path is not None and path.exists()]
+        stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        marks = (case.axis, case.first_slice, case.last_slice, case.reaches_first, case.reaches_last)
+        described.append([case.name, stamps, case.annotated_slices, marks])
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def _measure(cases: list[Case]) -> tuple[list[Case], list, list, list, list[CaseFailure]]:
+    """Slices, sizes and spacings of the cases, from the headers alone."""
+    good, counts, sizes, spacings, failed = [], [], [], [], []
+    for case in cases:
+        try:
+            geometry = read_geometry(case.image, case.name)
+        except InputError as error:
+            failed.append(CaseFailure.of(case.name, error))
+            continue
+        axis = slice_axis(geometry) if case.axis is None else case.axis
+        columns_rows = [geometry.size[other] for other in range(3) if other != axis]
+        good.append(case)
+        counts.append(geometry.size[axis])
+        sizes.append((columns_rows[1], columns_rows[0]))
+        spacings.append(slice_spacing(geometry, axis)[1:])
+    return good, counts, sizes, spacings, failed
+
+
+def _write_cache(cohort: Cohort, folder: Path, pixels: int, fingerprint: str, reporter: Reporter) -> None:
+    if len(cohort.labels) > MAX_CLASSES:
+        raise InputError(
+            "too_many_labels",
+            f"The cohort has {len(cohort.labels)} labels.",
+            f"Train at most {MAX_CLASSES} labels at once.",
+        )
+    cases, counts, sizes, spacings, failed = _measure(cohort.cases)
+    if not cases:
+        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+    grid = choose_grid(sizes, spacings, pixels)
+    prepared, start, left = [], 0, TimeLeft()
+    with whole_file(folder / "images.npy") as image_file, whole_file(folder / "labels.npy") as label_file:
+        stack = (sum(counts), *grid.shape)
+        images, labels = (
+            np.lib.format.open_memmap(path, "w+", np.uint8, stack) for path in (image_file, label_file)
+        )
+        for done, (case, spacing) in enumerate(zip(cases, spacings, strict=True)):
+            reporter.progress("prepare", done / len(cases), case.name, left(done / len(cases)))
+            try:
+                volume = load_case(case)
+            except InputError as error:
+                failed.append(CaseFailure.of(case.name, error))
+                continue
+            entry = _describe(volume, start, grid, spacing)
+            here = slice(start, entry.stop)
+            images[here] = to_working_grid(volume.image, entry.size, grid.shape)
+            labels[here] = _working_label(volume.label, volume.annotated, entry.size, grid.shape)
+            prepared.append(entry)
+            start = entry.stop
+        images.flush(), labels.flush()
+    if not prepared:
+        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+    content = {
+        "fingerprint": fingerprint,
+        "grid": asdict(grid),
+        "cases": [asdict(case) for case in prepared],
+        "failed": [asdict(failure) for failure in failed],
+    }
+    write_text(folder / "index.json", json.dumps(content))
+
+
+def _describe(volume: SparseVolume, start: int, grid: WorkingGrid, spacing) -> PreparedCase:
+    count, rows, columns = volume.image.shape
+    return PreparedCase(
+        name=volume.case.name,
+        start=start,
+        stop=start + count,
+        size=grid.size(rows, columns, spacing),
+        original=(rows, columns),
+        annotated=tuple(volume.annotated),
+        absent=tuple(int(n) for n in np.flatnonzero(volume.absent())),
+        axis=volume.axis,
+        slice_spacing=volume.spacing[0],
+    )
+
+
+def _working_label(label: np.ndarray, annotated, size, shape) -> np.ndarray:
+    """Class numbers (S, H, W) -> the working grid, by the largest share of each pixel's area; other slices stay 0."""
+    result = np.zeros((len(label), *shape), np.uint8)
+    drawn = label[list(annotated)]
+    classes = [0, *(int(value) for value in np.unique(drawn) if value)]
+    shares = np.stack([resample_slices((drawn == value).astype(np.float32), size) for value in classes])
+    result[list(annotated)] = pad(np.array(classes, np.uint8)[shares.argmax(0)], shape)
+    return result

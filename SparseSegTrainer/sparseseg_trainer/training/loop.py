@@ -1,0 +1,188 @@
+"""The training loop that every method shares: epochs, averaged weights, checkpoints, exact resumption."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..files import whole_file
+from ..reporting import Reporter, TimeLeft
+from .data import PreparedCohort
+from .settings import TrainSettings
+
+
+@dataclass
+class Run:
+    """What the stages of one training share."""
+
+    data: PreparedCohort
+    settings: TrainSettings
+    device: torch.device
+    folder: Path  # for checkpoints
+    reporter: Reporter
+    curves: list[dict]  # rows of training.csv
+
+
+@dataclass
+class Stage:
+    """One network's training. ``batch_loss(network, batch)`` gives the loss of one batch of ``epoch_batches``."""
+
+    name: str
+    network: nn.Module
+    epochs: int
+    learning_rate: float
+    # (epoch, averaged network, generator) -> that epoch's batches; the same number of them in every epoch
+    epoch_batches: Callable[[int, nn.Module, torch.Generator], list]
+    batch_loss: Callable[[nn.Module, object, torch.Generator], Tensor]
+    steps: int  # batches in an epoch
+
+
+def seeded(*parts) -> torch.Generator:
+    """A generator whose seed depends on ``parts`` only, so that a resumed run draws what an uninterrupted one did."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+class Trainer:
+    """The state of a stage: network, averaged network, optimizer, learning rate and epochs done."""
+
+    def __init__(self, run: Run, stage: Stage):
+        settings = run.settings
+        self.run, self.stage, self.epoch = run, stage, 0
+        self.network = stage.network.to(run.device)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.network.parameters(), lr=stage.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.steps_done = 0
+        self.path = run.folder / f"{stage.name}.safetensors"
+
+    def learning_rate(self) -> float:
+        """The rate of the coming step, from the schedule and the steps done (nothing to store)."""
+        settings, top = self.run.settings, self.stage.learning_rate
+        if settings.schedule == "halving":
+            return top * 0.5 ** (self.epoch // settings.halve_every)
+        if settings.schedule == "constant":
+            return top
+        done = self.steps_done / (self.stage.epochs * self.stage.steps)
+        return top * one_cycle(done)
+
+    def train_epoch(self, tick: Callable[[float], None]) -> float:
+        """One pass over the epoch's batches; returns the mean loss."""
+        generator = seeded(self.run.settings.seed, self.stage.name, self.epoch)
+        batches = self.stage.epoch_batches(self.epoch, self.averaged, generator)
+        self.network.train()
+        total = torch.zeros((), device=self.run.device)
+        for number, batch in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate()
+            loss = self.stage.batch_loss(self.network, batch, generator)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            self.steps_done += 1
+            self._average()
+            total += loss.detach()
+            tick((number + 1) / len(batches))
+        self.epoch += 1
+        return float(total) / max(1, len(batches))
+
+    def save(self) -> None:
+        """Write weights, averaged weights, optimizer and curves into one file, whole or not at all."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"averaged/{name}": value for name, value in self.averaged.state_dict().items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value) for name, value in state.items()}
+        notes = {"epoch": self.epoch, "steps": self.steps_done, "curves": self.run.curves}
+        with whole_file(self.path) as file:
+            contiguous = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+            save_file(contiguous, file, {"notes": json.dumps(notes)})
+
+    def load(self) -> None:
+        """Continue from the file that ``save`` wrote."""
+        with safe_open(self.path, "pt") as file:
+            notes = json.loads(file.metadata()["notes"])
+        self.epoch, self.steps_done = notes["epoch"], notes["steps"]
+        self.run.curves[:] = notes["curves"]
+        state = {}
+        for name, value in load_file(self.path, device=str(self.run.device)).items():
+            part, _, rest = name.partition("/")
+            if part == "optimizer":
+                number, _, entry = rest.partition("/")
+                state.setdefault(int(number), {})[entry] = value
+            else:
+                (self.averaged if part == "averaged" else self.network).state_dict()[rest].copy_(value)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.run.settings.averaging, 1 - 1 / (1 + self.steps_done))
+        pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if value.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:  # the number of batches that a batch norm has seen
+                mean.copy_(value)
+
+
+def one_cycle(done: float) -> float:
+    """Share of the top learning rate after ``done`` (0 to 1) of the steps: up in the first tenth, cosine down."""
+    if done < 0.1:
+        return 0.04 + 0.96 * done / 0.1
+    return 0.5 * (1 + torch.cos(torch.tensor((done - 0.1) / 0.9 * torch.pi)).item()) + 1e-4
+
+
+def train_stage(run: Run, stage: Stage) -> nn.Module:
+    """Train a stage to its end, from its checkpoint if there is one; returns the network with averaged weights.
+
+    A checkpoint is written after every epoch. Raises ``Cancelled`` when the user asks to stop.
+    """
+    trainer = Trainer(run, stage)
+    if trainer.path.exists():
+        trainer.load()
+    left, start = TimeLeft(), trainer.epoch
+    while trainer.epoch < stage.epochs:
+        epoch = trainer.epoch
+
+        def tick(part: float, epoch: int = epoch) -> None:
+            done = (epoch + part) / stage.epochs
+            here = (epoch + part - start) / (stage.epochs - start)
+            run.reporter.progress(stage.name, done, f"epoch {epoch + 1} of {stage.epochs}", left(here))
+
+        try:
+            loss = trainer.train_epoch(tick)
+        except torch.OutOfMemoryError:
+            make_room(run)
+            trainer = Trainer(run, stage)
+            if trainer.path.exists():
+                trainer.load()
+            continue
+        run.curves.append({"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()})
+        run.reporter.metric(f"{stage.name}/loss", epoch + 1, loss)
+        trainer.save()
+    return trainer.averaged.eval()
+
+
+def make_room(run: Run) -> None:
+    """Halve the batch; if it is one slice already, go on with the CPU. Raises on a CPU."""
+    batch = run.settings.batch // 2
+    if batch:
+        run.settings = dataclasses.replace(run.settings, batch=batch)
+        run.reporter.warn(f"The memory was not enough: the training goes on with {batch} slices at a time.")
+    elif run.device.type == "cpu":
+        raise MemoryError("not enough memory for a batch of one slice")
+    else:
+        run.device = torch.device("cpu")
+        run.reporter.warn("The GPU's memory was not enough: the training goes on on the CPU, which takes longer.")

@@ -1,0 +1,104 @@
+"""Collaborative learning (osman2024): two sources of pseudo labels, fused, teach the target network."""
+
+from __future__ import annotations
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...files import whole_file
+from ...registration import shipped_network
+from ..fusion import fuse
+from ..loop import Run, Stage, train_stage
+from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
+from ..pseudo_labels import predicted, predicted_volumes, propagated_labels
+from ..registering import tuned_network
+from ..sampling import draw, mixed_batches
+from ..supervised import look_up, new_network, steps_per_epoch
+
+
+def train(run: Run) -> nn.Module:
+    """Train the target network of ``collaborative``; the fused labels stay in the checkpoint folder."""
+    semi = train_semi(run)
+    fused = _fused_labels(run, semi)
+    return train_target(run, semi, fused)
+
+
+def train_semi(run: Run) -> nn.Module:
+    """Semi-supervised network (eq. 1-3): drawn slices alone until epoch K1, then its own labels with weight alpha(t)."""
+    settings, data = run.settings, run.data
+    known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
+    unlabelled = data.unknown
+    steps = steps_per_epoch(run, len(data.drawn))
+
+    def epoch_batches(epoch, averaged, generator):
+        weight = pseudo_label_weight(epoch, settings.K1, settings.K2, settings.alpha_f)
+        labelled = mixed_batches(known, settings.batch, steps, generator)
+        if not weight or not len(unlabelled):
+            return [(numbers, None, None, 0.0) for numbers in labelled]
+        half = max(1, settings.batch // 2)
+        numbers = draw(unlabelled, half * steps, generator)
+        labels = predicted(run, averaged, numbers)
+        unknown = zip(numbers.split(half), labels.split(half), strict=True)
+        return [(all_[: settings.batch - half], *pair, weight) for all_, pair in zip(labelled, unknown, strict=True)]
+
+    def batch_loss(network, batch, generator):
+        numbers, unknown, pseudo, weight = batch
+        labels = data.labels[numbers.to(data.labels.device)]
+        if unknown is not None:
+            labels = torch.cat([labels, pseudo.to(labels)])
+        together = numbers if unknown is None else torch.cat([numbers, unknown])
+        images, labels = look_up(run, together, labels, generator)
+        losses = segmentation_loss(network(images), labels, settings.gamma)
+        loss = losses[: len(numbers)].mean()
+        return loss if unknown is None else loss + weight * losses[len(numbers) :].mean()
+
+    network = new_network(run)
+    rate = settings.semi_learning_rate
+    return train_stage(run, Stage("semi", network, settings.semi_epochs, rate, epoch_batches, batch_loss, steps))
+
+
+def _fused_labels(run: Run, semi: nn.Module) -> Tensor:
+    """Fused labels of the whole stack, made once and kept in the checkpoint folder."""
+    file = run.folder / "fused.safetensors"
+    if not file.exists():
+        registration = shipped_network(run.device)
+        if run.settings.registration == "tuned":
+            registration = tuned_network(run, registration)
+        own = predicted_volumes(run, semi)
+        travelled, reached = propagated_labels(run, registration)
+        fused = torch.where(reached[:, None, None], fuse(own, travelled, run.settings.fusion), own)
+        drawn = run.data.drawn
+        fused[drawn] = run.data.labels[drawn.to(run.data.labels.device)].cpu()
+        fused[run.data.absent] = 0
+        with whole_file(file) as temporary:
+            save_file({"fused": fused}, temporary)
+    return load_file(file)["fused"]
+
+
+def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
+    """Target network (eq. 6-7) on drawn, absent and pseudo-labelled slices."""
+    settings, data = run.settings, run.data
+    known = settings.drawn_share
+    parts = [
+        (data.unknown, 1 - known),
+        (data.drawn, known * (1 - settings.absence_share)),
+        (data.absent, known * settings.absence_share),
+    ]
+    if not known:
+        parts = [(torch.arange(len(data.labels)), 1.0)]
+    steps = steps_per_epoch(run, len(data.labels))
+
+    def epoch_batches(epoch, averaged, generator):
+        return mixed_batches(parts, settings.batch, steps, generator)
+
+    def batch_loss(network, numbers, generator):
+        images, labels = look_up(run, numbers, fused[numbers], generator)
+        weights = settings.beta, settings.gamma_certain, settings.gamma_uncertain
+        return collaborative_loss(network(images), labels, *weights, settings.uncertain).mean()
+
+    network = new_network(run)
+    if settings.warm_start:
+        network.load_state_dict(semi.state_dict())
+    stage = Stage("target", network, settings.epochs, settings.learning_rate, epoch_batches, batch_loss, steps)
+    return train_stage(run, stage)

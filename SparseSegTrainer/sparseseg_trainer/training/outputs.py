@@ -1,0 +1,96 @@
+"""What a training leaves beside the weights: curves, model card, fused pseudo labels, figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ..cohort import Cohort
+from ..files import whole_file, write_text
+from ..models import ModelInfo
+from ..slices import from_slices
+from ..volumes import read_geometry, write_label
+from .data import PreparedCase, unpad
+from .loop import Run
+from .losses import one_hot
+from .pseudo_labels import predicted
+
+
+def drawn_dice(run: Run, network: nn.Module) -> float:
+    """Mean Dice over drawn slices and classes: how well the model fits what it was shown, not how well it generalises."""
+    numbers = run.data.drawn
+    truth = run.data.labels[numbers.to(run.data.labels.device)].cpu()
+    guess = predicted(run, network, numbers)
+    masks = one_hot(truth, run.data.classes), one_hot(guess, run.data.classes)
+    overlap, total = (masks[0] * masks[1]).sum((2, 3)), (masks[0] + masks[1]).sum((2, 3))
+    return round(float((2 * overlap / total)[total > 0].mean()), 4)
+
+
+def write_curves(out: Path, curves: list[dict]) -> None:
+    """``training.csv`` (stage, epoch, loss, learning_rate) and, where matplotlib is installed, ``training.png``."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["stage", "epoch", "loss", "learning_rate"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curves)
+    write_text(out / "training.csv", text.getvalue())
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for stage in dict.fromkeys(row["stage"] for row in curves):
+        rows = [row for row in curves if row["stage"] == stage]
+        axes.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], label=stage)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend()
+    with whole_file(out / "training.png") as file:
+        figure.savefig(file, dpi=150)
+
+
+def write_pseudo_labels(run: Run, cohort: Cohort, folder: Path) -> None:
+    """The fused labels of each case on its image's grid, 1..C certain and 101..100+C uncertain class numbers.
+
+    They are shown, not measured: values are copied from the nearest pixel of the working grid.
+    """
+    fused_file = run.folder / "fused.safetensors"
+    if not fused_file.exists():  # a method without fusion
+        return
+    fused = load_file(fused_file)["fused"].numpy()
+    images = {case.name: case.image for case in cohort.cases}
+    for done, case in enumerate(run.data.cases):
+        run.reporter.progress("write", done / len(run.data.cases), case.name)
+        labels = _on_image(fused[case.start : case.stop], case)
+        geometry = read_geometry(images[case.name], case.name)
+        write_label(folder / f"{case.name}.nrrd", from_slices(labels, case.axis), geometry)
+
+
+def _on_image(labels: np.ndarray, case: PreparedCase) -> np.ndarray:
+    inner = torch.from_numpy(unpad(labels, case.size))[:, None].float()
+    return torch.nn.functional.interpolate(inner, case.original, mode="nearest-exact")[:, 0].to(torch.uint8).numpy()
+
+
+def model_card(info: ModelInfo) -> str:
+    """README.md of the model folder."""
+    notes, labels = info.training, ", ".join(f"{label.name} ({label.value})" for label in info.labels)
+    settings = notes["settings"]
+    return f"""# A SparseSeg segmentation model
+
+Segments: {labels}. Made for images like those it was trained on; check every result before you rely on it. It is not a
+medical device.
+
+- Method `{settings["method"]}`, preset `{settings["preset"]}`, seed {settings["seed"]}, {notes["seconds"]:.0f} s.
+- Trained on {len(notes["cases"])} volumes with {notes["drawn_slices"]} labeled slices.
+- Slices along {"the axis of largest spacing" if info.axis is None else "axis " + "ijk"[info.axis]}, {info.spacing[0]:.3f} x
+  {info.spacing[1]:.3f} mm a pixel.
+- Dice on the drawn slices themselves: {info.figures["drawn_slices_dice"]:.3f}. This is no estimate for new volumes: compare with
+  full labels of volumes that were not used here (`sparseseg evaluate`).
+
+Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in `training.csv`.
+"""

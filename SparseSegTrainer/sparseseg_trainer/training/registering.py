@@ -1,0 +1,33 @@
+"""Further training of the registration network on a cohort's neighbouring slices; no label is used."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..registration import registration_loss
+from .loop import Run, Stage, train_stage
+from .sampling import draw
+from .supervised import steps_per_epoch
+
+SMOOTHNESS = 1.0  # weight beside normalised cross-correlation, as in VoxelMorph
+
+
+def tuned_network(run: Run, network: nn.Module) -> nn.Module:
+    """Train on all pairs of neighbouring slices, both ways (osman2024, "Pseudo Label Generation by Self-Supervised")."""
+    data, settings = run.data, run.settings
+    first = torch.cat([torch.arange(case.start, case.stop - 1) for case in data.cases])
+    steps = steps_per_epoch(run, len(first))
+
+    def epoch_batches(epoch, averaged, generator):
+        numbers = draw(first, steps * settings.registration_batch, generator)
+        return list(numbers.view(steps, settings.registration_batch))
+
+    def batch_loss(network, numbers, generator):
+        lower, upper = data.batch(numbers).to(run.device), data.batch(numbers + 1).to(run.device)
+        swap = (torch.rand(len(numbers), 1, 1, 1, generator=generator) < 0.5).to(run.device)
+        moving, fixed = torch.where(swap, upper, lower), torch.where(swap, lower, upper)
+        return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
+
+    rate, epochs = settings.registration_learning_rate, settings.registration_epochs
+    return train_stage(run, Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps))

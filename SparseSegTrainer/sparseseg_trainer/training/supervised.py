@@ -1,0 +1,56 @@
+"""Training on slices whose labels are known: the baselines, and what the other methods share with them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..segmentation_network import NetworkShape, SegmentationNetwork
+from .augmentation import augment
+from .loop import Run, Stage, seeded, train_stage
+from .losses import segmentation_loss
+from .sampling import mixed_batches
+
+
+def network_shape(run: Run) -> NetworkShape:
+    """The segmentation network that the settings ask for."""
+    settings = run.settings
+    return NetworkShape(settings.context, run.data.classes, settings.width, settings.depth, settings.stride)
+
+
+def new_network(run: Run) -> nn.Module:
+    """The segmentation network with first weights that depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(run.settings.seed, "weights").initial_seed())
+        return SegmentationNetwork(network_shape(run))
+
+
+def steps_per_epoch(run: Run, slices: int) -> int:
+    """Batches in an epoch: as set, or each of so many slices once."""
+    return run.settings.steps or math.ceil(slices / run.settings.batch)
+
+
+def look_up(run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The slices of these numbers (B, channels, rows, columns) and their ``labels`` (B, rows, columns), augmented."""
+    images = run.data.batch(numbers, run.settings.context).to(run.device)
+    return augment(images, labels.to(run.device), run.data.classes, run.settings.augmentation, generator)
+
+
+def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:
+    """Train on slices with known labels; ``parts`` are (slice numbers, share of a batch). Returns the network."""
+    settings, data = run.settings, run.data
+    steps = steps_per_epoch(run, sum(len(numbers) for numbers, share in parts if share > 0))
+
+    def epoch_batches(epoch, averaged, generator):
+        return mixed_batches(parts, settings.batch, steps, generator)
+
+    def batch_loss(network, numbers, generator):
+        labels = data.labels[numbers.to(data.labels.device)]
+        images, labels = look_up(run, numbers, labels, generator)
+        return segmentation_loss(network(images), labels, settings.gamma).mean()
+
+    network = new_network(run)
+    stage = Stage("target", network, settings.epochs, settings.learning_rate, epoch_batches, batch_loss, steps)
+    return train_stage(run, stage)

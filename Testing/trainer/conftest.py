@@ -1,0 +1,58 @@
+"""What the trainer's tests share: where the real volumes are, and a small cohort that needs none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from phantoms import GEOMETRY, ellipsoid_volume
+
+from sparseseg_trainer.cohort import Case, write_cohort
+from sparseseg_trainer.labels import Label
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.volumes import write_image, write_label
+
+STRUCTURE = Label(1, "structure", (0.9, 0.6, 0.0))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real volumes; the test skips where it is missing."""
+    folder = Path(__file__).parents[3] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real volumes are not here: {folder} is missing")
+    return folder
+
+
+@pytest.fixture
+def dense_cohort(tmp_path) -> Path:
+    """Three small volumes (14 slices of 32 x 28) with the structure drawn on every slice that it reaches."""
+    folder = tmp_path / "dense"
+    cases = []
+    for number in range(3):
+        image, label = ellipsoid_volume(number)
+        case = Case(
+            f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd"
+        )
+        write_image(case.image, image, GEOMETRY)
+        write_label(case.label, label, GEOMETRY)
+        cases.append(case)
+    write_cohort(folder, cases, [STRUCTURE])
+    return folder
+
+
+@pytest.fixture
+def tiny_cohort(dense_cohort, tmp_path) -> Path:
+    """The cohort of ``dense_cohort`` with the central slice drawn only."""
+    sparsify(dense_cohort, tmp_path / "sparse")
+    return tmp_path / "sparse"
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    """A folder with an image, a label of value 1, and ``many`` with the values 7 and 9."""
+    image, label = ellipsoid_volume(0)
+    write_image(tmp_path / "image.nrrd", image, GEOMETRY)
+    write_label(tmp_path / "label.nrrd", label, GEOMETRY)
+    write_label(tmp_path / "many.nrrd", label * 7 + (label & (image > 550)) * 2, GEOMETRY)
+    return tmp_path

@@ -1,0 +1,53 @@
+"""Small made-up volumes and cases, and how a refusal is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from sparseseg_trainer.cohort import Case, Cohort, read_cohort
+from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.volumes import Geometry
+
+SHAPE = (14, 32, 28)
+GEOMETRY = Geometry((28, 32, 14), (0.9, 0.9, 3.0), (-12.0, 5.5, 40.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+CUBE = Geometry((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), GEOMETRY.direction)  # 2 x 3 x 4 mm
+
+
+def refusal(call, *arguments) -> InputError:
+    """The error with which a call refuses its arguments, in whole sentences."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    error = caught.value
+    assert error.message.endswith(".") and error.advice.endswith(".")
+    assert "\n" not in error.message
+    return error
+
+
+def ellipsoid_volume(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image (14, 32, 28) int16 and its label: a bright leaning ellipsoid, slices 3 to 10, in texture."""
+    rng = np.random.default_rng(seed)
+    k, j, i = np.meshgrid(*(np.arange(count, dtype=float) for count in SHAPE), indexing="ij")
+    middle = np.array([6.5, 16, 14]) + rng.uniform(-1, 1, 3) * (0.3, 2, 2)
+    radius = np.array([4.2, 9, 7]) * rng.uniform(0.95, 1.15, 3) * (0.95, 1, 1)
+    bend = 0.5 * (k - middle[0])
+    inside = ((k - middle[0]) / radius[0]) ** 2 + ((j - middle[1] - bend) / radius[1]) ** 2
+    label = (inside + ((i - middle[2]) / radius[2]) ** 2 <= 1).astype(np.uint8)
+    texture = gaussian_filter(rng.normal(size=SHAPE), (0.5, 1.5, 1.5))
+    image = 300 + 250 * gaussian_filter(label.astype(float), (0.3, 0.7, 0.7)) + 150 * texture
+    return (image + rng.normal(0, 12, SHAPE)).astype(np.int16), label
+
+
+def cohort_of(folder: Path, text: str) -> Cohort:
+    """The cohort of a cohort.csv with this text."""
+    (folder / "cohort.csv").write_text(text)
+    return read_cohort(folder)
+
+
+def one_case(files: Path, **changes) -> Case:
+    """Case Ann of the fixture ``files``, with these fields changed."""
+    return replace(Case("Ann", files / "image.nrrd", files / "label.nrrd"), **changes)

@@ -1,0 +1,117 @@
+"""The command line: help, mistakes, exit status, events for programs, no colors when piped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.volumes import read_geometry, read_label
+
+SPARSESEG = Path(sys.executable).with_name("sparseseg")
+
+
+def sparseseg(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [SPARSESEG, *map(str, arguments)], capture_output=True, encoding="utf-8", timeout=300
+    )
+
+
+def test_help_is_there_at_once_and_names_every_command():
+    start = time.monotonic()
+    shown = sparseseg("--help").stdout
+    assert time.monotonic() - start < 2  # importing PyTorch alone takes longer
+    for command in ("propagate", "train", "segment", "evaluate", "cohort"):
+        assert command in shown
+
+
+@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "cohort sparsify"])
+def test_every_command_has_help(command):
+    result = sparseseg(*command.split(), "--help")
+    assert result.returncode == 0
+    assert "--out" in result.stdout
+
+
+def test_a_command_that_does_not_exist_ends_with_status_2():
+    assert sparseseg("paint").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["propagate", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "--image", "i.nrrd", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "cohort", "--slice", "4", "--out", "x"], "not clear what to propagate"),
+        (["train", "nowhere", "--out", "x", "--seed", "1"], "cohort.csv"),
+        (["train", "nowhere", "--out", "x", "--set", "sed=1"], "Did you mean 'seed'?"),
+        (["train", "nowhere", "--out", "x", "--set", "seed"], "--set NAME=VALUE"),
+        (["train", "nowhere", "--out", "x", "--preset", "slow"], "fast, balanced, paper"),
+        (["cohort", "sparsify", "nowhere", "--out", "x"], "cohort.csv"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_status_2(arguments, sentence):
+    result = sparseseg(*arguments)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_events_for_programs_are_json_lines_with_the_error_among_them():
+    result = sparseseg("train", "nowhere", "--out", "x", "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 2
+    assert events[-1]["event"] == "error"
+    assert events[-1].keys() == {"event", "code", "message", "advice"}
+
+
+def test_a_cohort_is_made_sparse(dense_cohort, tmp_path):
+    result = sparseseg("cohort", "sparsify", dense_cohort, "--out", tmp_path / "out", "--extents")
+    assert result.returncode == 0
+    assert "cases: 3" in result.stdout
+    assert read_cohort(tmp_path / "out").cases[0].annotated_slices == (7,)
+
+
+def test_one_bad_case_of_three_gives_status_1_and_is_named(dense_cohort, tmp_path):
+    (dense_cohort / "images" / "case1.nrrd").unlink()
+    result = sparseseg("cohort", "sparsify", dense_cohort, "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert "Failed: Case case1" in result.stderr
+    assert "cases: 2" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_one_volume_is_propagated_from_a_slice_by_its_file_names(tiny_cohort, tmp_path):
+    case = read_cohort(tiny_cohort).cases[0]
+    files = ["--image", case.image, "--label", case.label, "--out", tmp_path / "out.nii.gz"]
+    result = sparseseg("propagate", *files, "--slice", 7, "--last", 10, "--quality", "instant")
+    assert result.returncode == 0
+    label = read_label(tmp_path / "out.nii.gz", read_geometry(case.image))
+    assert np.array_equal(label[7], read_label(case.label, read_geometry(case.image))[7])
+    assert label[4].any()
+    assert not label[11:].any()
+
+
+def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):
+    steps = ("epochs=1", "semi_epochs=1", "K1=0", "K2=1", "steps=2")
+    options = [word for step in steps for word in ("--set", step)]
+    commands = (
+        ("propagate", tiny_cohort, "--out", tmp_path / "propagated", "--quality", "instant"),
+        ("train", tiny_cohort, "--out", tmp_path / "model", "--preset", "fast", "--seed", 1, *options),
+        ("segment", tmp_path / "propagated", "--model", tmp_path / "model", "--out", tmp_path / "segmented"),
+        ("evaluate", tmp_path / "segmented", "--reference", dense_cohort, "--out", tmp_path / "report"),
+    )
+    for command in commands:
+        result = sparseseg(*command, "--json")
+        last = json.loads(result.stdout.splitlines()[-1])
+        assert (result.returncode, last["event"], last["final"]) == (0, "result", True)
+        assert last["failed"] == []
+    assert last["cases"] == 3
+    assert Path(last["report"]).is_file()

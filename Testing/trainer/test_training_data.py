@@ -1,0 +1,121 @@
+"""Prepared cohorts, augmentation and the choice of slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training.augmentation import Augmentation, augment
+from sparseseg_trainer.training.data import choose_grid, match_brightness, pad, prepare, unpad
+from sparseseg_trainer.training.sampling import draw, mixed_batches
+
+
+@pytest.fixture
+def data(tiny_cohort, tmp_path):
+    return prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+
+
+def test_only_drawn_slices_have_labels_and_the_outermost_are_absent(data):
+    labelled = torch.nonzero(data.labels.any(-1).any(-1))[:, 0]
+    assert torch.equal(labelled, data.drawn)
+    assert data.drawn.tolist() == [7, 21, 35]
+    assert data.absent.tolist() == [0, 13, 14, 27, 28, 41]
+    everything = torch.cat([data.drawn, data.absent, data.unknown]).sort().values
+    assert torch.equal(everything, torch.arange(42))
+
+
+def test_forgotten_absence_makes_the_outermost_slices_unknown(data):
+    data.forget_absence()
+    assert len(data.absent) == 0
+    assert len(data.unknown) == 39
+
+
+def test_a_second_preparation_reads_the_cache(tiny_cohort, tmp_path, data):
+    stamp = (tmp_path / "cache/images.npy").stat().st_mtime_ns
+    again = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    assert (tmp_path / "cache/images.npy").stat().st_mtime_ns == stamp
+    assert torch.equal(again.images, data.images)
+
+
+def test_another_resolution_is_prepared_anew(tiny_cohort, tmp_path, data):
+    coarse = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 200, Reporter())
+    assert coarse.grid.spacing > data.grid.spacing
+
+
+def test_a_broken_case_is_listed_and_the_others_are_prepared(tiny_cohort, tmp_path):
+    (tiny_cohort / "labels/case1.nrrd").write_bytes(b"not a label")
+    data = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    assert [case.name for case in data.cases] == ["case0", "case2"]
+    assert data.failed[0].case == "case1"
+
+
+def test_neighbours_come_from_the_same_case(data):
+    first = data.batch(torch.tensor([14]), context=1)
+    assert torch.equal(first[0, 0], first[0, 1])
+    assert torch.equal(first[0, 2] * 255, data.images[15].float())
+
+
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)), shape=st.tuples(st.integers(40, 64), st.integers(40, 64))
+)
+def test_padding_is_undone(size, shape):
+    slices = np.arange(2 * size[0] * size[1], dtype=np.float32).reshape(2, *size)
+    assert np.array_equal(unpad(pad(slices, shape), size), slices)
+
+
+@given(st.integers(2000, 60000))
+def test_the_median_slice_has_about_the_wanted_pixels(pixels):
+    grid = choose_grid([(300, 200)] * 3, [(0.5, 0.7)] * 3, pixels)
+    rows, columns = grid.size(300, 200, (0.5, 0.7))
+    assert rows * columns == pytest.approx(min(pixels, 300 * 200), rel=0.15)
+
+
+def test_brightness_is_matched_and_black_and_white_stay():
+    image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10) ** 3
+    result = match_brightness(image)
+    assert result.dtype == np.float32
+    assert result.mean() == pytest.approx(0.35, abs=0.01)
+    assert (result.min(), result.max()) == (0, 1)
+
+
+def test_a_constant_volume_stays_as_it_is():
+    assert not match_brightness(np.zeros((2, 3, 3), np.float32)).any()
+
+
+def test_augmentation_moves_image_and_label_alike():
+    square = torch.zeros(6, 48, 48, dtype=torch.uint8)
+    square[:, 8:20, 10:30] = 1
+    how = Augmentation(rotation=20, scale=0.2, shift=0.1, flip=True, elastic=0.03)
+    images, labels = augment(square[:, None].float(), square, 1, how, torch.Generator().manual_seed(1))
+    assert ((images[:, 0] > 0.5) == (labels == 1)).float().mean() > 0.995
+    assert not torch.equal(labels, square)
+
+
+def test_augmentation_keeps_the_coding_of_uncertain_labels():
+    labels = torch.zeros(2, 32, 32, dtype=torch.uint8)
+    labels[:, 8:16], labels[:, 16:24] = 2, 101
+    _, moved = augment(torch.rand(2, 1, 32, 32), labels, 2, Augmentation(rotation=10), torch.Generator())
+    assert set(moved.unique().tolist()) == {0, 2, 101}
+
+
+def test_no_augmentation_changes_nothing():
+    images, labels = torch.rand(2, 1, 16, 32), torch.randint(0, 2, (2, 16, 32), dtype=torch.uint8)
+    same_images, same_labels = augment(images, labels, 1, Augmentation(), torch.Generator())
+    torch.testing.assert_close(same_images, images, atol=1e-5, rtol=0)
+    assert torch.equal(same_labels, labels)
+
+
+def test_every_slice_comes_once_before_any_comes_again():
+    drawn = draw(torch.arange(5), 12, torch.Generator())
+    assert sorted(drawn[:5].tolist()) == sorted(drawn[5:10].tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_batches_have_the_wanted_shares():
+    parts = [(torch.arange(10), 0.75), (torch.arange(10, 12), 0.25), (torch.arange(0), 0.5)]
+    batches = mixed_batches(parts, 8, 3, torch.Generator())
+    assert [int((batch >= 10).sum()) for batch in batches] == [2, 2, 2]
