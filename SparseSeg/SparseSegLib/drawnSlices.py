@@ -24,15 +24,11 @@ def drawnSlices(label: np.ndarray, axis: int, segments: Sequence[vtk.vtkObject])
     for value, segment in enumerate(segments, start=1):
         written = _read(segment, axis)
         current = _checksums(label == value, axis)
-        drawn |= {
-            index for index in current.keys() | written.keys() if current.get(index) != written.get(index)
-        }
+        drawn |= {index for index in current.keys() | written.keys() if current.get(index) != written.get(index)}
     return tuple(index for index in sorted(drawn) if to_slices(label, axis)[index].any())
 
 
-def markPropagated(
-    label: np.ndarray, axis: int, segments: Sequence[vtk.vtkObject], drawn: Iterable[int]
-) -> None:
+def markPropagated(label: np.ndarray, axis: int, segments: Sequence[vtk.vtkObject], drawn: Iterable[int]) -> None:
     """Remembers in each segment what its slices other than ``drawn`` hold, as written by SparseSeg."""
     for value, segment in enumerate(segments, start=1):
         checksums = _checksums(label == value, axis)
@@ -44,10 +40,7 @@ def markPropagated(
 def _checksums(mask: np.ndarray, axis: int) -> dict[int, int]:
     """Checksum of each slice that is not empty."""
     slices = to_slices(mask, axis)
-    return {
-        int(index): zlib.crc32(np.packbits(slices[index]))
-        for index in np.flatnonzero(slices.any(axis=(1, 2)))
-    }
+    return {int(index): zlib.crc32(np.packbits(slices[index])) for index in np.flatnonzero(slices.any(axis=(1, 2)))}
 
 
 def _read(segment, axis: int) -> dict[int, int]:

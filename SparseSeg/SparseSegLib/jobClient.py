@@ -62,8 +62,11 @@ class JobClient:
 
     def poll(self) -> list[dict]:
         """The events that have arrived since the last call; never blocks."""
-        if self._cancelledAt and time.monotonic() > self._cancelledAt + GRACE:
-            self.kill()
+        if self._cancelledAt:
+            # Again and again: a process that has just started takes the file for one of an earlier run.
+            (self.folder / "cancel").touch()
+            if time.monotonic() > self._cancelledAt + GRACE:
+                self.kill()
         events = []
         while not self._events.empty():
             events.append(self._events.get())
@@ -121,9 +124,7 @@ class JobClient:
         )
 
     def _lastWords(self) -> str:
-        lines = (
-            (self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        )
+        lines = (self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "it left no message."
 
     def _read(self, stream) -> None:
@@ -147,7 +148,5 @@ def pythonExecutable() -> str:
         return sys.executable
     found = shutil.which("PythonSlicer")
     if found is None:
-        raise InputError(
-            "no_python", "Slicer's own Python (PythonSlicer) was not found.", "Install Slicer again."
-        )
+        raise InputError("no_python", "Slicer's own Python (PythonSlicer) was not found.", "Install Slicer again.")
     return found

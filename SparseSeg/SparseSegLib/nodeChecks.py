@@ -17,9 +17,7 @@ def checkNodes(volumeNode, segmentationNode) -> None:
     """
     _checkVolume(volumeNode)
     if segmentationNode is None:
-        raise InputError(
-            "no_segmentation", "No segmentation is selected.", "Select the segmentation to propagate."
-        )
+        raise InputError("no_segmentation", "No segmentation is selected.", "Select the segmentation to propagate.")
     _checkSource(segmentationNode)
     for node in (volumeNode, segmentationNode):
         _checkSequence(node)
@@ -69,6 +67,4 @@ def _checkSequence(node) -> None:
 def _checkLinear(node) -> None:
     transformNode = node.GetParentTransformNode()
     if transformNode is not None and not transformNode.IsTransformToWorldLinear():
-        raise InputError(
-            "nonlinear_transform", f"'{node.GetName()}' is under a non-linear transform.", HARDEN
-        )
+        raise InputError("nonlinear_transform", f"'{node.GetName()}' is under a non-linear transform.", HARDEN)

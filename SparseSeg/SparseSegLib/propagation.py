@@ -135,9 +135,7 @@ class PropagationJob:
             self._removeFolder.detach()
 
     def _segments(self) -> list:
-        return [
-            self.segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in self.segmentIds
-        ]
+        return [self.segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in self.segmentIds]
 
     def _write(self, label, extent: dict, settings: dict) -> None:
         """Writes the job folder: a cohort of one case, of whose label only the annotated slices are kept."""

@@ -39,9 +39,7 @@ def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.nda
     return label
 
 
-def writeLabel(
-    label: np.ndarray, segmentationNode, segmentIds: Sequence[str], volumeNode, editorLogic
-) -> None:
+def writeLabel(label: np.ndarray, segmentationNode, segmentIds: Sequence[str], volumeNode, editorLogic) -> None:
     """Replaces the content of the segments by ``label``, in their own names, colors and terminology.
 
     ``editorLogic`` comes from ``createEditorLogic``; all other segments stay as they are, even where they
@@ -118,9 +116,7 @@ def _readMask(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
     segment, mask = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
     if not segmentationNode.GetBinaryLabelmapRepresentation(segmentId, segment) or segment.IsEmpty():
         return np.zeros(shape, bool)
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-        segment, reference, mask
-    )
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(segment, reference, mask)
     return vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(shape) > 0
 
 

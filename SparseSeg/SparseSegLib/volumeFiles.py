@@ -20,9 +20,7 @@ def geometryOf(volumeNode) -> Geometry:
         size=volumeNode.GetImageData().GetDimensions(),
         spacing=volumeNode.GetSpacing(),
         origin=tuple(sign * value for sign, value in zip(rasToLps, volumeNode.GetOrigin(), strict=True)),
-        direction=tuple(
-            rasToLps[row] * directions.GetElement(row, column) for row in range(3) for column in range(3)
-        ),
+        direction=tuple(rasToLps[row] * directions.GetElement(row, column) for row in range(3) for column in range(3)),
     )
 
 

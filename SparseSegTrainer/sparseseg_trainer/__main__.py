@@ -13,7 +13,7 @@ from .files import write_text
 from .jobs import CANCELLED, CANCELLED_ERROR, SCHEMA, exit_status, read_job, run_job, supervise
 from .reporting import JsonReporter, json_stdout, json_values
 
-GRACE = 1.3  # seconds that a job has to stop by itself; together with start and end of the process below two
+GRACE = 1.0  # seconds that a job has to stop by itself; with all around it that stays below two
 
 
 def main(folder: Path) -> int:
@@ -48,9 +48,7 @@ def remove_leftovers(folder: Path) -> None:
         cancel.unlink()
 
 
-def watch_cancel(
-    folder: Path, cancel: threading.Event, finished: threading.Event, reporter: JsonReporter
-) -> None:
+def watch_cancel(folder: Path, cancel: threading.Event, finished: threading.Event, reporter: JsonReporter) -> None:
     """Set ``cancel`` when the file appears; end the process if the job goes on ``GRACE`` seconds longer.
 
     Ending it is safe at any moment: every file is written whole or not at all.

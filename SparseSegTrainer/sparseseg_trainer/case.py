@@ -49,9 +49,7 @@ class Case:
     group: str = ""
     reaches_first: bool = False
     reaches_last: bool = False
-    cohort: Cohort | None = field(
-        default=None, repr=False, compare=False
-    )  # whose labels its values belong to
+    cohort: Cohort | None = field(default=None, repr=False, compare=False)  # whose labels its values belong to
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,7 @@ def read_row(row: dict[str, str], folder: Path) -> Case:
     check_case_name(name)
     image = cell(row, "image")
     if not image:
-        raise InputError(
-            "missing_file", f"Case {name} has no image.", f"Fill the column image of {FILE_NAME}."
-        )
+        raise InputError("missing_file", f"Case {name} has no image.", f"Fill the column image of {FILE_NAME}.")
     label = cell(row, "label")
     case = Case(
         name=name,
@@ -136,9 +132,7 @@ def _number(row: dict[str, str], column: str, name: str) -> int | None:
 def _slice_list(row: dict[str, str], name: str) -> tuple[int, ...] | None:
     parts = [part.strip() for part in cell(row, "annotated_slices").split(";") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise _bad_cell(
-            name, "annotated_slices", ";".join(parts), "slice numbers, counted from 0, separated by ';'"
-        )
+        raise _bad_cell(name, "annotated_slices", ";".join(parts), "slice numbers, counted from 0, separated by ';'")
     return tuple(sorted({int(part) for part in parts})) or None
 
 

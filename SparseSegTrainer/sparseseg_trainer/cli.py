@@ -14,9 +14,7 @@ try:
 
     from .console import ConsoleReporter
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"The command line needs the package {error.name}: pip install 'sparseseg[cli]'"
-    ) from error
+    raise SystemExit(f"The command line needs the package {error.name}: pip install 'sparseseg[cli]'") from error
 
 from .errors import InputError
 from .jobs import run_job, supervise
@@ -81,9 +79,7 @@ def propagate(
 
         from .propagate import PropagateSettings, propagate_file
 
-        return propagate_file(
-            **volume, out=out, settings=from_dict(PropagateSettings, settings), reporter=reporter
-        )
+        return propagate_file(**volume, out=out, settings=from_dict(PropagateSettings, settings), reporter=reporter)
 
     _finish(work, as_json)
 
@@ -114,9 +110,7 @@ def segment(
     inputs: Annotated[list[Path], typer.Argument(help="A cohort's folder, or volumes.")],
     model: Annotated[Path, typer.Option(help="Model: a folder or a .sparseseg file.")],
     out: OutFolder,
-    probabilities: Annotated[
-        bool | None, typer.Option("--probabilities", help="Write the probabilities too.")
-    ] = None,
+    probabilities: Annotated[bool | None, typer.Option("--probabilities", help="Write the probabilities too.")] = None,
     device: Device = None,
     more: Settings = None,
     as_json: Json = False,
@@ -148,9 +142,7 @@ def evaluate(
     """Measure results against full labels: tables and a report with pictures."""
 
     def work(reporter: Reporter) -> dict:
-        return _run_job(
-            "evaluate", _settings(more), reporter, predictions=predictions, reference=reference, out=out
-        )
+        return _run_job("evaluate", _settings(more), reporter, predictions=predictions, reference=reference, out=out)
 
     _finish(work, as_json)
 
@@ -162,9 +154,7 @@ def sparsify(
     slices: Annotated[
         str, typer.Option(help="Slices to keep: central, fractions such as 1/3,2/3, or numbers.")
     ] = "central",
-    extents: Annotated[
-        bool, typer.Option("--extents", help="Note the first and last slice of the structure.")
-    ] = False,
+    extents: Annotated[bool, typer.Option("--extents", help="Note the first and last slice of the structure.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a cohort with few drawn slices from one with full labels, for experiments."""

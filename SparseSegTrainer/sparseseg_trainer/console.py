@@ -37,9 +37,7 @@ class ConsoleReporter(Reporter):
     def __exit__(self, *_) -> None:
         self._bars.stop()
 
-    def progress(
-        self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None
-    ) -> None:
+    def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
         if stage != self._stage:
             self._begin(stage)
         left = f"{_duration(seconds_left)} left" if seconds_left is not None and fraction < 1 else ""

@@ -18,9 +18,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
         raise InputError("bad_device", f"There is no device '{name}'.", "Choose auto, cpu or cuda.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "no_gpu", "PyTorch finds no GPU on this computer.", "Choose the device 'auto' or 'cpu'."
-        )
+        raise InputError("no_gpu", "PyTorch finds no GPU on this computer.", "Choose the device 'auto' or 'cpu'.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -7,17 +7,21 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-EXPONENT = 2.0  # the area falls as 1 - t ** EXPONENT from the last annotated slice (t = 0) to just beyond the end (t = 1)
+EXPONENT = (
+    2.0  # the area falls as 1 - t ** EXPONENT from the last annotated slice (t = 0) to just beyond the end (t = 1)
+)
 
 
-def taper(probability: Tensor, annotated: list[int], absent: Tensor) -> None:
-    """Shrinks the structure, in place, from the outermost annotated slices towards the ``absent`` ones.
+LEAST_AREA = 0.06  # of the largest slice's: less foreground than that is taken for the end of the structure
+
+
+def tapered(probability: Tensor, annotated: list[int], absent: Tensor) -> Tensor:
+    """``probability`` with the structure shrinking from the outermost annotated slices towards the ``absent`` ones.
 
     ``probability``: (slice, class, row, column), background first. ``absent``: (slice,) bool. On a side without
     absent slices nothing shrinks: the structure leaves the volume there. Absent slices become background.
     """
-    background = torch.zeros_like(probability[0])
-    background[0] = 1
+    probability = probability.clone()
     for start, step in ((annotated[0], -1), (annotated[-1], 1)):
         stop = len(probability) if step > 0 else -1
         end = next((index for index in range(start, stop, step) if absent[index]), None)
@@ -27,8 +31,20 @@ def taper(probability: Tensor, annotated: list[int], absent: Tensor) -> None:
         for index in range(start + step, end, step):
             t = (index - start) / (end - start)
             shrink_to(probability[index], area * (1 - t**EXPONENT))
-        for index in range(end, stop, step):
-            probability[index] = background
+        beyond = slice(end, None) if step > 0 else slice(None, end + 1)
+        probability[beyond] = 0
+        probability[beyond, 0] = 1
+    return probability
+
+
+def beyond_ends(probability: Tensor, annotated: list[int], absent: Tensor) -> Tensor:
+    """``absent`` (slice,) bool together with the slices beyond which ``probability`` shows hardly any foreground."""
+    area = (1 - probability[:, 0]).sum((1, 2)).cpu()
+    seen = (area > LEAST_AREA * area.max()).nonzero().flatten().tolist()
+    result = absent.clone()
+    result[: min([*seen, *annotated])] = True
+    result[max([*seen, *annotated]) + 1 :] = True
+    return result
 
 
 def shrink_to(probability: Tensor, area: float) -> None:

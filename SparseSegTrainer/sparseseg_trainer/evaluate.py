@@ -127,9 +127,7 @@ def _score_cohort(
     return cases, others if other else None, failed
 
 
-def _score_case(
-    reference: Reference, predictions: Cohort, labels: list[Label], reporter: Reporter
-) -> CaseScores:
+def _score_case(reference: Reference, predictions: Cohort, labels: list[Label], reporter: Reporter) -> CaseScores:
     name, spacing = reference.case.name, reference.spacing
     try:
         predicted = read_prediction(predictions, reference)

@@ -38,9 +38,7 @@ def nrrd_vectors(geometry: Geometry) -> tuple[np.ndarray, bool]:
         norms = _norms(candidates)
         good = (norms == spacing) & (candidates * (1 / norms)[:, None] == direction).all(axis=1)
         exact &= bool(good.any())
-        columns.append(
-            candidates[np.argmax(good)]
-        )  # the first, hence nearest; the plain product if none is good
+        columns.append(candidates[np.argmax(good)])  # the first, hence nearest; the plain product if none is good
     return np.stack(columns, axis=1), exact
 
 

@@ -69,11 +69,7 @@ def paste(array: np.ndarray, offset: tuple[int, int, int], shape: tuple[int, int
     """Zeros of ``shape`` with ``array`` (k, j, i) from voxel ``offset`` (i, j, k) on, cut at the borders."""
     result = np.zeros(shape, array.dtype)
     starts = offset[::-1]
-    inside = [
-        slice(max(0, a), max(0, min(n, a + m))) for a, m, n in zip(starts, array.shape, shape, strict=True)
-    ]
-    source = [
-        slice(part.start - a, max(part.start, part.stop) - a) for part, a in zip(inside, starts, strict=True)
-    ]
+    inside = [slice(max(0, a), max(0, min(n, a + m))) for a, m, n in zip(starts, array.shape, shape, strict=True)]
+    source = [slice(part.start - a, max(part.start, part.stop) - a) for part, a in zip(inside, starts, strict=True)]
     result[tuple(inside)] = array[tuple(source)]
     return result

@@ -36,9 +36,7 @@ class Kind:
 
 KINDS = {
     "propagate": Kind(".propagate:propagate", ".propagate:PropagateSettings", ("cohort", "out")),
-    "train": Kind(
-        ".training.train:train", ".training.settings:TrainSettings", ("cohort", "out"), ("resume",)
-    ),
+    "train": Kind(".training.train:train", ".training.settings:TrainSettings", ("cohort", "out"), ("resume",)),
     "segment": Kind(".segment:segment", ".segment:SegmentSettings", ("inputs", "model", "out")),
     "evaluate": Kind(".evaluate:evaluate", ".evaluate:EvaluateSettings", ("predictions", "reference", "out")),
 }

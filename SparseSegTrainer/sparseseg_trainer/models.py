@@ -110,7 +110,7 @@ def _info(path: Path, content: bytes) -> ModelInfo:
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(
                 "model_too_new",
-                f"The model {path} was made by a newer version of SparseSeg (schema {schema}, this one knows {SCHEMA}).",
+                f"The model {path} was made by a newer version of SparseSeg (schema {schema}; known is {SCHEMA}).",
                 "Update SparseSeg.",
             )
         if schema != SCHEMA or kind != "segmentation":

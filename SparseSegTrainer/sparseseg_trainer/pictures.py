@@ -33,9 +33,7 @@ class Picture:
     png: bytes
 
 
-def case_pictures(
-    truth: Cohort, predicted: Cohort, scores: list[CaseScores], reporter: Reporter
-) -> list[Picture]:
+def case_pictures(truth: Cohort, predicted: Cohort, scores: list[CaseScores], reporter: Reporter) -> list[Picture]:
     """The cases of worst, median and best Dice, with outlines of reference and prediction."""
     ranked = sorted(scores, key=lambda case: case.value("dice"))
     chosen = {"Worst": ranked[0], "Median": ranked[(len(ranked) - 1) // 2], "Best": ranked[-1]}

@@ -19,7 +19,7 @@ from .cleanup import keep_touching
 from .cohort import Cohort, read_cohort, write_cohort
 from .devices import choose_device, seed_everything
 from .files import write_text
-from .propagation import Fields, Travelled, propagate_labels
+from .instant import instant_result
 from .refinement import refine
 from .registration import shipped_network
 from .reporting import Reporter
@@ -76,22 +76,23 @@ def propagate_case(
     drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
     absent = torch.from_numpy(volume.absent(absence=settings.absence))
     reporter.check_cancelled()
-    travelled = propagate_labels(
-        Fields(shipped_network(device), grid.slices), drawn, absent, volume.first, volume.last
-    )
-    instant = _finished(volume, travelled, grid)
+    instant = instant_result(shipped_network(device), grid.slices, drawn, absent, volume.first, volume.last)
+    result = _finished(volume, instant.probability, instant.travelled.confidence, grid)
     if settings.quality == "instant":
-        return instant
-    on_instant(instant)
-    return _finished(volume, refine(grid.slices, drawn, absent, travelled, settings.seed, reporter), grid)
+        return result
+    on_instant(result)
+    refined = refine(grid.slices, drawn, absent, instant, settings.seed, reporter)
+    return _finished(volume, *refined, grid)
 
 
-def _finished(volume: SparseVolume, travelled: Travelled, grid: WorkingGrid) -> Propagation:
+def _finished(
+    volume: SparseVolume, probability: torch.Tensor, confidence: torch.Tensor, grid: WorkingGrid
+) -> Propagation:
     """The label at full size: drawn slices bit for bit, and only what hangs together with them."""
-    label = grid.full_label(travelled.probability)
+    label = grid.full_label(probability)
     label[list(volume.annotated)] = volume.label[list(volume.annotated)]
     label = keep_touching(label, volume.label)
-    return Propagation(label, travelled.confidence.numpy(), travelled.probability, grid)
+    return Propagation(label, confidence.numpy(), probability, grid)
 
 
 def propagate(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .ends import taper
 from .registration import neighbour_fields, warp
 
 GAPS = (1, 2, 3)  # a slice hears the three slices before it, which drifts less than hearing the nearest alone
@@ -24,11 +23,11 @@ FADING = 25.0  # slices after which trust in a travelled label has fallen to 1/e
 class Travelled:
     """Labels as they reached each slice.
 
-    ``probability``: (slice, class, row, column), background first, sums to 1. ``confidence``: (slice,) from 0 to 1,
-    1 on annotated slices and beyond marked ends. ``distance``: (slice,) in slices to the nearest annotated one.
+    ``carried``: (slice, class, row, column), background first, sums to 1. ``confidence``: (slice,) from 0 to 1, 1 on
+    annotated slices and beyond marked ends. ``distance``: (slice,) in slices to the nearest annotated one.
     """
 
-    probability: Tensor
+    carried: Tensor
     confidence: Tensor
     distance: Tensor
 
@@ -37,6 +36,7 @@ class Fields:
     """The fields between all slices one to three apart, computed once for a volume (slice, row, column)."""
 
     def __init__(self, network: nn.Module, slices: Tensor):
+        self.count = len(slices)
         self.gaps = [gap for gap in GAPS if gap < len(slices)]
         self.ways = {}
         for gap in self.gaps:
@@ -49,15 +49,14 @@ class Fields:
 
 @torch.no_grad()
 def propagate_labels(
-    fields: Fields, drawn: dict[int, Tensor], absent: Tensor, first: int | None = None, last: int | None = None
+    fields: Fields, drawn: dict[int, Tensor], first: int | None = None, last: int | None = None
 ) -> Travelled:
     """Carries the ``drawn`` soft labels, {slice: (class, row, column)}, to every slice.
 
-    ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are the structure's end slices
-    where marked. Between two annotated slices both labels are blended by nearness and agreement; towards the ends,
-    marked or assumed, the shape shrinks.
+    Between two annotated slices both labels are blended by nearness and agreement. ``first`` and ``last`` are the
+    structure's end slices where marked: beyond them nothing is in doubt.
     """
-    count, annotated = len(absent), sorted(drawn)
+    count, annotated = fields.count, sorted(drawn)
     example = drawn[annotated[0]]
     probability = example.new_zeros((count, *example.shape))
     confidence = torch.zeros(count)
@@ -74,7 +73,6 @@ def propagate_labels(
     for index, label in drawn.items():
         probability[index], confidence[index] = label, 1.0
     probability /= probability.sum(1, keepdim=True).clamp_min(1e-6)
-    taper(probability, annotated, absent)
     _mark_beyond(confidence, first, last)
     distance = (torch.arange(count)[:, None] - torch.tensor(annotated)).abs().amin(1)
     return Travelled(probability, confidence, distance)

@@ -1,4 +1,4 @@
-"""Self-supervised registration of neighbouring slices (osman2024, "Pseudo Label Generation by Self-Supervised Learning")."""
+"""Self-supervised registration of neighbouring slices (osman2024, "... Generation by Self-Supervised Learning")."""
 
 from __future__ import annotations
 
@@ -50,10 +50,7 @@ def registration_loss(moving: Tensor, fixed: Tensor, field: Tensor, similarity: 
     ``similarity`` is "mse" or "ncc" (local normalised cross-correlation, 9-pixel window).
     """
     warped = warp(moving, field)
-    if similarity == "ncc":
-        unlike = 1 + _cross_correlation()(warped, fixed)
-    else:
-        unlike = (warped - fixed).square().mean()
+    unlike = 1 + _cross_correlation()(warped, fixed) if similarity == "ncc" else (warped - fixed).square().mean()
     return unlike + weight * smoothness(field)
 
 

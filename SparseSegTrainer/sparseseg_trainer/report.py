@@ -47,9 +47,7 @@ def _summary(content: dict) -> str:
         rows.append(_row([f"{escape(row['name'])}, p of the difference", *marks, "", ""]))
     note = ""
     if content["compare"]:
-        note = (
-            f"Compared: {escape(content['compare'])}; paired, two-tailed t-test, p bold below {SIGNIFICANT}."
-        )
+        note = f"Compared: {escape(content['compare'])}; paired, two-tailed t-test, p bold below {SIGNIFICANT}."
     return f"<table>{''.join(rows)}</table><p class='note'>{note}</p>"
 
 
@@ -72,16 +70,13 @@ def _p_value(p: float | None) -> str:
 def _failures(failed: list[dict]) -> str:
     if not failed:
         return ""
-    items = "".join(
-        f"<li>{escape(failure['message'])} {escape(failure['advice'])}</li>" for failure in failed
-    )
+    items = "".join(f"<li>{escape(failure['message'])} {escape(failure['advice'])}</li>" for failure in failed)
     return f"<h2>Could not be compared</h2><ul>{items}</ul>"
 
 
 def _figure(picture: Picture) -> str:
     legend = "".join(
-        f'<span class="key"><i style="background:{color}"></i>{escape(text)}</span>'
-        for text, color in picture.legend
+        f'<span class="key"><i style="background:{color}"></i>{escape(text)}</span>' for text, color in picture.legend
     )
     source = "data:image/png;base64," + b64encode(picture.png).decode()
     return (

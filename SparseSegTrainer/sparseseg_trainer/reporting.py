@@ -22,9 +22,7 @@ class Reporter:
     Every long loop calls ``progress`` or ``check_cancelled`` at least every half second.
     """
 
-    def progress(
-        self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None
-    ) -> None:
+    def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
         """Report that ``fraction`` (0 to 1) of ``stage`` is done; raises ``Cancelled`` when asked to stop."""
         self.check_cancelled()
 
@@ -56,9 +54,7 @@ class JsonReporter(Reporter):
         self._lock = threading.Lock()
         self._stage, self._written = None, -math.inf
 
-    def progress(
-        self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None
-    ) -> None:
+    def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
         self.check_cancelled()
         now = time.monotonic()
         if stage == self._stage and fraction < 1 and now - self._written < 0.1:

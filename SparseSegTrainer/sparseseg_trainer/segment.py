@@ -15,6 +15,7 @@ import torch
 from .case import Case
 from .cleanup import keep_largest
 from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
+from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .errors import InputError
 from .files import full_suffix, write_text
@@ -23,7 +24,6 @@ from .prediction import probabilities, smooth_along_slices
 from .reporting import Reporter, TimeLeft
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
-from .training.data import MULTIPLE, WorkingGrid, match_brightness, pad, unpad
 from .volumes import write_image, write_label
 
 CHUNK = 16  # slices in memory at full resolution at a time
@@ -87,7 +87,7 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
         return read_cohort(paths[0])
     cases, failed = {}, []
     for path in paths:
-        name = path.name[: -len(full_suffix(path))] if path.is_file() and full_suffix(path) else path.name
+        name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.name
         if name in cases:
             message = f"Two files are called {name}; {path} was left out."
             failed.append(CaseFailure(name, "duplicate_case", message, "Rename one, or segment it on its own."))
@@ -121,7 +121,9 @@ def segment_volume(
     if settings.probabilities:
         for number, label in enumerate(model.info.labels, 1):
             soft = resample_slices(probability[:, number], full)
-            write_image(folder / f"{volume.case.name}_{label.value}.nrrd", from_slices(soft, volume.axis), volume.geometry)
+            write_image(
+                folder / f"{volume.case.name}_{label.value}.nrrd", from_slices(soft, volume.axis), volume.geometry
+            )
     values = np.array([0, *(label.value for label in model.info.labels)])
     return values.astype(np.uint8 if values.max() < 256 else np.uint16)[labels]
 
@@ -131,10 +133,9 @@ def _predict(volume: SparseVolume, model: Model, settings: SegmentSettings, repo
     info = model.info
     device = next(model.network.parameters()).device
     count, rows, columns = volume.image.shape
-    size = WorkingGrid(info.spacing, (0, 0)).size(rows, columns, volume.spacing[1:])
-    shape = tuple(max(2 * MULTIPLE, MULTIPLE * math.ceil(side / MULTIPLE)) for side in size)
+    size = CohortGrid(info.spacing, (0, 0)).size(rows, columns, volume.spacing[1:])
     chunks = [resample_slices(volume.image[window], size) for window in _windows(count)]
-    slices = torch.from_numpy(pad(match_brightness(np.concatenate(chunks), info.brightness), shape))
+    slices = torch.from_numpy(pad(match_brightness(np.concatenate(chunks), info.brightness), padded_shape(size)))
     context = info.network.context
     neighbours = torch.arange(count)[:, None] + torch.arange(-context, context + 1)
     result = np.empty((count, info.network.classes + 1, *size), np.float32)

@@ -50,7 +50,8 @@ class SegmentationNetwork(nn.Module):
         self.network = unet((1 + 2 * shape.context) * fold, (shape.classes + 1) * fold, shape.width, shape.depth)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.stride == 1:
-            return self.network(images)
-        folded = F.pixel_unshuffle(images, self.stride).contiguous(memory_format=torch.channels_last)
-        return F.pixel_shuffle(self.network(folded), self.stride)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+            if self.stride == 1:
+                return self.network(images).float()
+            folded = F.pixel_unshuffle(images, self.stride).contiguous(memory_format=torch.channels_last)
+            return F.pixel_shuffle(self.network(folded).float(), self.stride)

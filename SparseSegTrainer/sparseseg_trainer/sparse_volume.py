@@ -141,9 +141,7 @@ def _check_slices(case: Case, count: int) -> None:
     outside = [index for index in case.annotated_slices or () if not first <= index <= last]
     if first > last or outside:
         what = (
-            f"the annotated slice {outside[0]} lies outside"
-            if outside
-            else "the first slice comes after the last in"
+            f"the annotated slice {outside[0]} lies outside" if outside else "the first slice comes after the last in"
         )
         raise InputError(
             "bad_extent",

@@ -179,9 +179,7 @@ def _as_volume(image: sitk.Image | sitk.ImageFileReader, path: Path, case: str):
     return image
 
 
-def _segments(
-    header: sitk.Image | sitk.ImageFileReader, path: Path, case: str
-) -> list[tuple[int, int, Label]]:
+def _segments(header: sitk.Image | sitk.ImageFileReader, path: Path, case: str) -> list[tuple[int, int, Label]]:
     keys = {key: header.GetMetaData(key) for key in header.GetMetaDataKeys() if key.startswith("Segment")}
     try:
         return read_segments(keys)

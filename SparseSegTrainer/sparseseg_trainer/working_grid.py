@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .slices import resample_slices
 
-WORKING_PIXELS = 7500  # of a slice: half the resolution of a 0.6 mm heart scan; fields and labels are smooth at that scale
+WORKING_PIXELS = (
+    7500  # of a slice: half the resolution of a 0.6 mm heart scan; fields and labels are smooth at that scale
+)
 MULTIPLE = 16  # rows and columns are padded to a multiple of this
 CHUNK = 16  # slices brought back to full resolution at a time, which bounds the memory
 

@@ -18,7 +18,7 @@ import slicer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "SparseSeg"))
 
-from template_cohort import WHITE_MATTER, write_template_cohort  # noqa: E402
+from template_cohort import BRAIN, write_template_cohort  # noqa: E402
 
 from sparseseg_trainer.cohort import read_cohort  # noqa: E402
 from sparseseg_trainer.volumes import read_label  # noqa: E402
@@ -30,8 +30,8 @@ from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
 DEMO = ROOT / "demo"
 TRAINING = [f"train{number}" for number in range(1, 9)]
 HELD_OUT = [f"new{number}" for number in range(1, 4)]
-# The preset "fast" made for larger volumes, with fewer epochs: the demo has to end within five minutes.
-TRAIN_SETTINGS = ("epochs=5", "semi_epochs=5", "K1=3", "K2=5")
+# The preset "fast" with fewer steps: the demo has to end within five minutes on two cores.
+TRAIN_SETTINGS = ("steps=35", "epochs=5", "semi_epochs=5", "K1=2", "K2=5")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     write_template_cohort(DEMO / "cohort" / "training", TRAINING, seed=1)
     write_template_cohort(DEMO / "cohort" / "new", HELD_OUT, seed=2)
 
-    say("Drawing the white matter of one volume on its central slice, and propagating it in a scene.")
+    say("Drawing the brain tissue of one volume on its central slice, and propagating it in a scene.")
     propagated = propagate_drawn_slice()
 
     say("Training on the other volumes, of which only the central slice is labeled.")
@@ -81,15 +81,15 @@ def load_segmented() -> None:
     for case in read_cohort(DEMO / "cohort" / "new").cases:
         volumeNode = slicer.util.loadVolume(case.image, {"name": case.name})
         label = read_label(segmented[case.name].label, geometryOf(volumeNode), case.name)
-        segmentationNode = add_segmentation(volumeNode, f"{case.name} segmented", label)
+        segmentationNode = add_segmentation(volumeNode, f"{case.name}-segmented", label)
         segmentationNode.GetDisplayNode().SetVisibility(False)
 
 
 def add_segmentation(volumeNode, name: str, label: np.ndarray):
-    """A segmentation of the volume with ``label`` (k, j, i) as its white matter segment."""
+    """A segmentation of the volume with ``label`` (k, j, i) as its brain segment."""
     segmentationNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     segmentationNode.CreateDefaultDisplayNodes()
-    segmentIds = addSegments(segmentationNode, [WHITE_MATTER])
+    segmentIds = addSegments(segmentationNode, [BRAIN])
     editorLogic = createEditorLogic(segmentationNode, volumeNode)
     writeLabel(label, segmentationNode, segmentIds, volumeNode, editorLogic)
     return segmentationNode

@@ -1,4 +1,4 @@
-"""A small cohort of brains that never lived, from the T1 template and white matter map that nilearn ships.
+"""A small cohort of brains that never lived, from the T1 template and tissue maps that nilearn ships.
 
 Every case is the same template (ICBM 152, real MR averaged over 152 people), bent by a smooth random
 deformation and with a random contrast, bias field and noise. It shows that everything works together; it is
@@ -21,52 +21,52 @@ from sparseseg_trainer.volumes import Geometry, write_image, write_label
 RESOLUTION = 3  # mm, so that the demo ends within minutes on two cores
 DISPLACEMENT = 3.0  # mm, the standard deviation of the random deformations
 SMOOTHNESS = 30.0  # mm, over which they change
-WHITE_MATTER = Label(
+BRAIN = Label(
     1,
-    "White matter",
-    (0.94, 0.89, 0.69),
+    "Brain",
+    (0.98, 0.98, 0.88),
     "Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master list~^^~^^",
+    "~SCT^123037004^Anatomical Structure~SCT^12738006^Brain~^^~Anatomic codes - DICOM master list~^^~^^",
 )
 
 
 def write_template_cohort(folder: Path, names: list[str], seed: int) -> None:
-    """Writes a cohort with one deformed template, and its dense white matter label, for each name."""
-    image, white_matter, geometry = _load_template()
+    """Writes a cohort with one deformed template, and the full mask of its brain tissue, for each name."""
+    image, brain, geometry = _load_template()
     random = np.random.default_rng(seed)
     cases = []
     for name in names:
         positions = _random_positions(image.shape, random)
         moved = map_coordinates(image, positions, order=1)
-        label = map_coordinates(white_matter, positions, order=1) >= 0.5
+        label = map_coordinates(brain, positions, order=1) >= 0.5
         case = Case(name, folder / "images" / f"{name}.nrrd", folder / "labels" / f"{name}.nrrd")
         write_image(case.image, _random_contrast(moved, random), geometry)
         write_label(case.label, label, geometry)
         cases.append(case)
-    write_cohort(folder, cases, [WHITE_MATTER])
+    write_cohort(folder, cases, [BRAIN])
 
 
 @cache
 def _load_template() -> tuple[np.ndarray, np.ndarray, Geometry]:
-    """Template and probability of white matter (k, j, i) from 0 to 1, and their grid."""
+    """Template and probability of gray or white matter (k, j, i) from 0 to 1, and their grid."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nilearn announces future changes of its defaults
-        from nilearn.datasets import load_mni152_template, load_mni152_wm_template
+        from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 
-        image = load_mni152_template(resolution=RESOLUTION)
-        white_matter = load_mni152_wm_template(resolution=RESOLUTION)
+        image, gray, white = (
+            load(resolution=RESOLUTION)
+            for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
+        )
     # nilearn's axes point right, anterior, superior; those of the geometry left, posterior, superior.
     x, y, z = image.affine[:3, 3]
     directions = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
     geometry = Geometry(image.shape, (float(RESOLUTION),) * 3, (-x, -y, z), directions)
-    return image.get_fdata().T, white_matter.get_fdata().T, geometry
+    return image.get_fdata().T, (gray.get_fdata() + white.get_fdata()).T, geometry
 
 
 def _random_positions(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     """Where each voxel comes from: (3, k, j, i), in voxels."""
-    smooth = [
-        gaussian_filter(random.standard_normal(shape), SMOOTHNESS / RESOLUTION, mode="wrap") for _ in shape
-    ]
+    smooth = [gaussian_filter(random.standard_normal(shape), SMOOTHNESS / RESOLUTION, mode="wrap") for _ in shape]
     displacement = np.stack([field / field.std() for field in smooth]) * DISPLACEMENT / RESOLUTION
     return np.indices(shape) + displacement
 

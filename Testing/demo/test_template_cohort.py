@@ -13,11 +13,11 @@ from sparseseg_trainer.cohort import load_case, read_cohort
 from sparseseg_trainer.volumes import read_image
 
 
-def test_the_demo_cohort_has_white_matter_on_its_central_slices_and_repeats_with_the_seed(tmp_path):
+def test_the_demo_cohort_has_a_brain_on_its_central_slices_and_repeats_with_the_seed(tmp_path):
     for name in ("once", "again"):
         write_template_cohort(tmp_path / name, ["a", "b"], seed=3)
     cohort, again = read_cohort(tmp_path / "once"), read_cohort(tmp_path / "again")
-    assert [label.name for label in cohort.labels] == ["White matter"]
+    assert [label.name for label in cohort.labels] == ["Brain"]
     volumes = [load_case(case) for case in cohort.cases]
     for volume, case in zip(volumes, again.cases, strict=True):
         assert volume.label[len(volume.label) // 2].sum() > 500

@@ -17,9 +17,7 @@ if importlib.util.find_spec("slicer") is None:
     @pytest.hookimpl(wrapper=True)
     def pytest_pycollect_makemodule(module_path, parent):
         yield
-        pytest.skip(
-            "slicer-core is not installed: pip install 'sparseseg[headless]'", allow_module_level=True
-        )
+        pytest.skip("slicer-core is not installed: pip install 'sparseseg[headless]'", allow_module_level=True)
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def a_result():
 
 @pytest.fixture
 def a_trainer_that(tmp_path, monkeypatch):
-    """A function that makes jobs run a piece of Python, whose last argument is the job folder, as the trainer."""
+    """A function that makes jobs run a piece of Python, whose last argument is the folder, as the trainer."""
     if sys.platform == "win32":
         pytest.skip("scripts with #! do not run on Windows")
     from SparseSegLib import jobClient

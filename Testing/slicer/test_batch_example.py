@@ -18,9 +18,7 @@ from scenes import data, draw, voxels  # noqa: E402
 SCRIPT = Path(__file__).with_name("batch_example.py")
 
 
-def test_the_batch_script_saves_propagated_segments_and_a_scene_and_reports_the_file_it_cannot_use(
-    a_scene, tmp_path
-):
+def test_the_batch_script_saves_propagated_segments_and_a_scene_and_reports_the_file_it_cannot_use(a_scene, tmp_path):
     path = data("spinal_cord/t2s.nii.gz")
     volumeNode = slicer.util.loadVolume(path)
     cord = slicer.util.loadVolume(data("spinal_cord/t2s_gmseg_manual.nii.gz"))

@@ -47,9 +47,7 @@ def test_the_instant_result_is_shown_first_and_one_undo_still_takes_all_back(
     assert np.array_equal(voxels(a_drawing, "Gland", an_oblique_volume), drawn)
 
 
-def test_after_an_error_of_the_program_itself_the_logs_stay_but_no_image(
-    an_oblique_volume, a_drawing, a_trainer_that
-):
+def test_after_an_error_of_the_program_itself_the_logs_stay_but_no_image(an_oblique_volume, a_drawing, a_trainer_that):
     a_trainer_that("raise SystemExit('out of luck')")
     job = PropagationJob(an_oblique_volume, a_drawing, segmentIds=NAMES)
     job.start()
@@ -81,9 +79,7 @@ def test_the_trainers_own_process_propagates_two_segments_of_a_hippocampus(a_sce
     case = sorted(data("hippocampus/images").iterdir())[0]
     volumeNode = slicer.util.loadVolume(case)
     dense = slicer.util.loadSegmentation(data("hippocampus/labels") / case.name)
-    anterior, posterior = (
-        voxels(dense, name, volumeNode) for name in dense.GetSegmentation().GetSegmentIDs()
-    )
+    anterior, posterior = (voxels(dense, name, volumeNode) for name in dense.GetSegmentation().GetSegmentIDs())
     middle = int(np.argmax(np.minimum(anterior.sum(axis=(1, 2)), posterior.sum(axis=(1, 2)))))
     segmentationNode = draw(volumeNode, {"Anterior": np.s_[0:0], "Posterior": np.s_[0:0]})
     for name, mask in (("Anterior", anterior), ("Posterior", posterior)):
@@ -94,9 +90,7 @@ def test_the_trainers_own_process_propagates_two_segments_of_a_hippocampus(a_sce
     job = PropagationJob(volumeNode, segmentationNode, settings={"quality": "instant"})
     job.start()
     job.wait(events.append)
-    result = voxels(segmentationNode, "Anterior", volumeNode) | voxels(
-        segmentationNode, "Posterior", volumeNode
-    )
+    result = voxels(segmentationNode, "Anterior", volumeNode) | voxels(segmentationNode, "Posterior", volumeNode)
     reference = anterior | posterior
     assert 2 * (result & reference).sum() / (result.sum() + reference.sum()) > 0.6
     assert np.array_equal(voxels(segmentationNode, "Anterior", volumeNode)[middle], anterior[middle])
@@ -104,9 +98,7 @@ def test_the_trainers_own_process_propagates_two_segments_of_a_hippocampus(a_sce
     assert not job.client.folder.exists()
 
 
-def test_what_the_trainer_refuses_reaches_the_user_and_leaves_the_segments_alone(
-    an_oblique_volume, a_drawing
-):
+def test_what_the_trainer_refuses_reaches_the_user_and_leaves_the_segments_alone(an_oblique_volume, a_drawing):
     with pytest.raises(Exception, match="quality"):
         propagate(an_oblique_volume, a_drawing, segmentIds=NAMES, settings={"quality": "perfect"})
     assert voxels(a_drawing, "Gland", an_oblique_volume).sum() == 80 * 100

@@ -21,9 +21,7 @@ def jobFor(volumeNode, segmentationNode, **options):
     return PropagationJob(volumeNode, segmentationNode, segmentIds=NAMES, **options)
 
 
-def test_the_job_folder_holds_the_volume_and_the_drawn_slices_on_the_volumes_own_grid(
-    an_oblique_volume, a_drawing
-):
+def test_the_job_folder_holds_the_volume_and_the_drawn_slices_on_the_volumes_own_grid(an_oblique_volume, a_drawing):
     job = jobFor(an_oblique_volume, a_drawing)
     cohort = read_cohort(job.client.folder / "cohort")
     [case] = cohort.cases
@@ -40,9 +38,7 @@ def test_the_grid_in_lps_is_the_one_that_the_trainer_reads_from_the_dicom_series
     assert geometryOf(an_oblique_volume).same_grid(read_image(data("dicom/ProstateX-0000_T2")).geometry)
 
 
-def test_names_colors_and_terminology_travel_with_the_job_and_are_kept(
-    an_oblique_volume, a_drawing, a_result
-):
+def test_names_colors_and_terminology_travel_with_the_job_and_are_kept(an_oblique_volume, a_drawing, a_result):
     before = appearance(a_drawing)
     job = jobFor(an_oblique_volume, a_drawing)
     labels = read_cohort(job.client.folder / "cohort").labels
@@ -80,9 +76,7 @@ def test_one_undo_takes_the_propagation_back(an_oblique_volume, a_drawing, a_res
     assert np.array_equal(voxels(a_drawing, "Gland", an_oblique_volume), a_result == 1)
 
 
-def test_a_drawn_slice_stays_bit_identical_whatever_the_trainer_returns(
-    an_oblique_volume, a_drawing, a_result
-):
+def test_a_drawn_slice_stays_bit_identical_whatever_the_trainer_returns(an_oblique_volume, a_drawing, a_result):
     drawn = [voxels(a_drawing, name, an_oblique_volume)[9] for name in NAMES]
     a_result[9] = 2
     finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
@@ -99,22 +93,16 @@ def test_the_segmentation_refers_to_the_volumes_geometry_afterwards(an_oblique_v
     assert a_drawing.GetNodeReference(role) == an_oblique_volume
 
 
-def test_a_second_propagation_starts_from_the_drawn_and_the_corrected_slices(
-    an_oblique_volume, a_drawing, a_result
-):
+def test_a_second_propagation_starts_from_the_drawn_and_the_corrected_slices(an_oblique_volume, a_drawing, a_result):
     finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
     assert jobFor(an_oblique_volume, a_drawing).annotated == (9,)
     corrected = voxels(a_drawing, "Gland", an_oblique_volume)
     corrected[12, 95:100] = False
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        corrected.astype(np.uint8), a_drawing, "Gland", an_oblique_volume
-    )
+    slicer.util.updateSegmentBinaryLabelmapFromArray(corrected.astype(np.uint8), a_drawing, "Gland", an_oblique_volume)
     assert jobFor(an_oblique_volume, a_drawing).annotated == (9, 12)
 
 
-def test_drawn_slices_are_still_known_after_saving_and_loading(
-    an_oblique_volume, a_drawing, a_result, tmp_path
-):
+def test_drawn_slices_are_still_known_after_saving_and_loading(an_oblique_volume, a_drawing, a_result, tmp_path):
     finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
     path = tmp_path / "drawing.seg.nrrd"
     assert slicer.util.saveNode(a_drawing, str(path))
@@ -137,9 +125,7 @@ def test_flipped_volumes_come_back_in_place(a_scene, signs):
     assert np.array_equal(voxels(segmentationNode, "Cord", volumeNode), label == 1)
 
 
-def test_nodes_under_one_linear_transform_are_worked_on_in_the_volumes_ijk(
-    an_oblique_volume, a_drawing, a_result
-):
+def test_nodes_under_one_linear_transform_are_worked_on_in_the_volumes_ijk(an_oblique_volume, a_drawing, a_result):
     moveBy(an_oblique_volume, np.array([[0, -1, 0, 40], [1, 0, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1.0]]))
     a_drawing.SetAndObserveTransformNodeID(an_oblique_volume.GetTransformNodeID())
     finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
@@ -172,9 +158,7 @@ def test_a_volume_moved_during_the_job_gets_no_result(an_oblique_volume, a_drawi
 
 def test_explicit_slices_and_extents_reach_the_trainer(an_oblique_volume, a_drawing):
     setBox(a_drawing, "Gland", np.s_[8:11, 100:180, 100:200], an_oblique_volume)
-    job = jobFor(
-        an_oblique_volume, a_drawing, annotatedSlices=(8, 10), firstSlice=3, lastSlice=15, reachesLast=True
-    )
+    job = jobFor(an_oblique_volume, a_drawing, annotatedSlices=(8, 10), firstSlice=3, lastSlice=15, reachesLast=True)
     [case] = read_cohort(job.client.folder / "cohort").cases
     assert (case.annotated_slices, case.first_slice, case.last_slice) == ((8, 10), 3, 15)
     assert (case.reaches_first, case.reaches_last) == (False, True)

@@ -31,9 +31,7 @@ def dense_cohort(tmp_path) -> Path:
     cases = []
     for number in range(3):
         image, label = ellipsoid_volume(number)
-        case = Case(
-            f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd"
-        )
+        case = Case(f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd")
         write_image(case.image, image, GEOMETRY)
         write_label(case.label, label, GEOMETRY)
         cases.append(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +19,7 @@ SPARSESEG = Path(sys.executable).with_name("sparseseg")
 
 
 def sparseseg(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [SPARSESEG, *map(str, arguments)], capture_output=True, encoding="utf-8", timeout=300
-    )
+    return subprocess.run([SPARSESEG, *map(str, arguments)], capture_output=True, encoding="utf-8", timeout=300)
 
 
 def test_help_is_there_at_once_and_names_every_command():
@@ -48,7 +47,6 @@ def test_a_command_that_does_not_exist_ends_with_status_2():
         (["propagate", "--out", "x"], "not clear what to propagate"),
         (["propagate", "--image", "i.nrrd", "--out", "x"], "not clear what to propagate"),
         (["propagate", "cohort", "--slice", "4", "--out", "x"], "not clear what to propagate"),
-        (["train", "nowhere", "--out", "x", "--seed", "1"], "cohort.csv"),
         (["train", "nowhere", "--out", "x", "--set", "sed=1"], "Did you mean 'seed'?"),
         (["train", "nowhere", "--out", "x", "--set", "seed"], "--set NAME=VALUE"),
         (["train", "nowhere", "--out", "x", "--preset", "slow"], "fast, balanced, paper"),
@@ -97,6 +95,19 @@ def test_one_volume_is_propagated_from_a_slice_by_its_file_names(tiny_cohort, tm
     assert np.array_equal(label[7], read_label(case.label, read_geometry(case.image))[7])
     assert label[4].any()
     assert not label[11:].any()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_control_c_ends_a_command_with_one_sentence_and_status_130(tiny_cohort, tmp_path):
+    command = [SPARSESEG, "train", tiny_cohort, "--out", tmp_path / "model", "--set", "epochs=500"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
+    while not process.stderr.readline().startswith("prepare"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert log.strip().splitlines()[-1].startswith("The job was cancelled.")
+    assert "Traceback" not in log
 
 
 def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):

@@ -65,9 +65,7 @@ def rows(out):
 
 
 def test_a_perfect_prediction_scores_one_and_zero(dense_cohort, tmp_path):
-    summary = evaluate(
-        predict(dense_cohort, tmp_path / "a", lambda array, _: array), dense_cohort, tmp_path / "out"
-    )
+    summary = evaluate(predict(dense_cohort, tmp_path / "a", lambda array, _: array), dense_cohort, tmp_path / "out")
     assert summary["mean"] == {"dice": 1, "iou": 1, "boundary_iou": 1, "assd": 0, "hd95": 0, "ravd": 0}
     assert (summary["cases"], summary["failed"]) == (3, [])
 
@@ -87,9 +85,7 @@ def test_the_tables_hold_every_case_and_their_mean_and_spread(dense_cohort, tmp_
 
 def test_distances_and_volumes_are_in_mm_and_ml(dense_cohort, tmp_path):
     # One row (0.9 mm) to the side: no point of a surface lies further from the other one.
-    evaluate(
-        predict(dense_cohort, tmp_path / "a", lambda a, _: np.roll(a, 1, 1)), dense_cohort, tmp_path / "out"
-    )
+    evaluate(predict(dense_cohort, tmp_path / "a", lambda a, _: np.roll(a, 1, 1)), dense_cohort, tmp_path / "out")
     row, case = rows(tmp_path / "out")[0], read_cohort(dense_cohort).cases[0]
     assert float(row["hd95_mm"]) == pytest.approx(0.9)
     voxels = int(read_label(case.label, GEOMETRY).sum())
@@ -126,9 +122,7 @@ def test_a_reference_with_undrawn_slices_is_not_scored(dense_cohort, tiny_cohort
     write_cohort(tmp_path / "mixed", cohort.cases, cohort.labels)
     predictions = predict(dense_cohort, tmp_path / "a", lambda array, _: array)
     summary = evaluate(predictions, tmp_path / "mixed", tmp_path / "out")
-    assert [(failure["case"], failure["code"]) for failure in summary["failed"]] == [
-        ("case0", "sparse_reference")
-    ]
+    assert [(failure["case"], failure["code"]) for failure in summary["failed"]] == [("case0", "sparse_reference")]
     assert [row["case"] for row in rows(tmp_path / "out")] == ["case1", "case2"]
 
 

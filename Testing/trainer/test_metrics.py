@@ -71,9 +71,7 @@ def test_ravd_is_absolute_and_relative_to_the_reference():
 
 def test_boundary_iou_of_shifted_squares_is_that_of_their_rings():
     # A diagonal of 71 pixels: one pixel of band. Two rings of 36 pixels share their two rows, 9 pixels each.
-    scores = measure(
-        cube((3, 50, 50), (1, 20, 21), (1, 10, 10)), cube((3, 50, 50), (1, 20, 20), (1, 10, 10)), MM
-    )
+    scores = measure(cube((3, 50, 50), (1, 20, 21), (1, 10, 10)), cube((3, 50, 50), (1, 20, 20), (1, 10, 10)), MM)
     assert scores.boundary_iou == pytest.approx(18 / 54)
 
 
@@ -149,9 +147,7 @@ def test_swapping_the_masks_changes_only_what_is_relative_to_the_reference(pair,
 def test_background_around_the_masks_changes_nothing(pair, spacing, margin):
     assume(all(mask.any() for mask in pair))
     padded = [np.pad(mask, [(n, n) for n in margin]) for mask in pair]
-    assert dataclasses.astuple(measure(*padded, spacing)) == pytest.approx(
-        dataclasses.astuple(measure(*pair, spacing))
-    )
+    assert dataclasses.astuple(measure(*padded, spacing)) == pytest.approx(dataclasses.astuple(measure(*pair, spacing)))
 
 
 @PATIENT

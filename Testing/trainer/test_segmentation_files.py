@@ -26,9 +26,7 @@ def write(path: Path, array: np.ndarray) -> str:
 
 
 def test_a_segmentation_file_keeps_values_names_colors_and_terminology(tmp_path):
-    code = (
-        "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
-    )
+    code = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
     labels = [Label(1, "Left atrium", (0.5, 0.25, 0.125), code), Label(7, "Wand", (1.0, 0.0, 0.2))]
     array = LABEL * 7
     write_label(tmp_path / "a.seg.nrrd", array, GEOMETRY, labels)
@@ -42,9 +40,7 @@ def test_a_segmentation_that_covers_a_part_of_the_image_is_put_in_its_place(tmp_
     expected = np.zeros_like(LABEL)
     expected[2:12, 5:29, 4:25] = LABEL[2:12, 5:29, 4:25]
     assert np.array_equal(read_label(tmp_path / "part.seg.nrrd", GEOMETRY), expected)
-    larger = Geometry(
-        (10, 9, 8), GEOMETRY.spacing, (-12 + 0.9 * 10, 5.5 + 0.9 * 12, 49.0), GEOMETRY.direction
-    )
+    larger = Geometry((10, 9, 8), GEOMETRY.spacing, (-12 + 0.9 * 10, 5.5 + 0.9 * 12, 49.0), GEOMETRY.direction)
     assert np.array_equal(read_label(tmp_path / "a.seg.nrrd", larger), LABEL[3:11, 12:21, 10:20])
 
 

@@ -71,9 +71,9 @@ def test_slice_n_holds_the_voxels_with_index_n_along_its_axis(array, axis):
 
 
 @given(
-    array=st.sampled_from(
-        ["int8", "uint8", "int16", "uint16", "int64", "float32", "float64", "bool"]
-    ).flatmap(lambda kind: arrays(kind, (3, 4, 5), elements=elements(kind)))
+    array=st.sampled_from(["int8", "uint8", "int16", "uint16", "int64", "float32", "float64", "bool"]).flatmap(
+        lambda kind: arrays(kind, (3, 4, 5), elements=elements(kind))
+    )
 )
 def test_normalised_intensities_are_finite_and_between_0_and_1(array):
     result = normalise(array)

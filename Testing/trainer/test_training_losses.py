@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from sparseseg_trainer.training.fusion import fuse
+from sparseseg_trainer.training.fusion import FADING, TRUST, blend, fuse, mark_disagreement
 from sparseseg_trainer.training.losses import (
     collaborative_loss,
     cross_entropy,
@@ -78,6 +78,11 @@ def test_uncertain_pixels_can_count_as_background():
     assert loss.item() == pytest.approx(0.5 + math.log(2))
 
 
+def test_trusted_pixels_count_as_their_class():
+    loss = collaborative_loss(UNDECIDED, labels(1, 101, 0, 0), 0.5, 1.0, 0.1, "trusted")
+    assert loss.item() == pytest.approx(0.4 + math.log(2))
+
+
 @pytest.mark.parametrize(("epoch", "weight"), [(0, 0), (49, 0), (50, 0), (75, 1.5), (100, 3), (140, 3)])
 def test_the_weight_of_pseudo_labels_rises_from_k1_to_k2(epoch, weight):
     assert pseudo_label_weight(epoch, 50, 100, 3.0) == pytest.approx(weight)
@@ -91,3 +96,16 @@ def test_fusion_of_two_sets_of_pseudo_labels(fusion, expected):
     semi = torch.tensor([0, 1, 1, 0, 1], dtype=torch.uint8)
     propagated = torch.tensor([0, 1, 0, 2, 2], dtype=torch.uint8)
     assert fuse(semi, propagated, fusion).tolist() == expected
+
+
+def test_a_blend_trusts_propagation_less_with_every_slice():
+    semi, propagated = torch.zeros(2, 1, 1, 1), torch.ones(2, 1, 1, 1)
+    shares = blend(semi, propagated, torch.tensor([0.0, FADING]))[:, 0, 0, 0]
+    assert shares.tolist() == pytest.approx([TRUST, TRUST / math.e])
+
+
+def test_a_class_that_only_one_source_names_is_marked_as_uncertain():
+    labels = torch.tensor([0, 1, 1, 1, 0], dtype=torch.uint8)
+    semi = torch.tensor([0, 1, 1, 0, 1], dtype=torch.uint8)
+    propagated = torch.tensor([0, 1, 0, 1, 0], dtype=torch.uint8)
+    assert mark_disagreement(labels, semi, propagated).tolist() == [0, 1, 101, 101, 0]

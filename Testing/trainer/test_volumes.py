@@ -57,9 +57,7 @@ def test_any_grid_comes_back_to_the_last_bit_from_nrrd_and_metaimage(tmp_path_fa
 
 @settings(deadline=None, max_examples=40)
 @given(geometry=geometries(), suffix=st.sampled_from([".nrrd", ".nii.gz", ".nii", ".mha"]))
-def test_a_label_has_the_very_grid_of_an_image_in_its_own_format_for_any_reader(
-    tmp_path_factory, geometry, suffix
-):
+def test_a_label_has_the_very_grid_of_an_image_in_its_own_format_for_any_reader(tmp_path_factory, geometry, suffix):
     folder = tmp_path_factory.mktemp("grid")
     image = sitk.GetImageFromArray(np.ones((4, 3, 2), np.uint8))
     image.SetSpacing(geometry.spacing)

@@ -69,7 +69,7 @@ def _deform(images, labels, classes, how, generator):
     grid = _grid(batch, height, width, how, generator).to(images.device)
     offsets = (0, UNCERTAIN) if bool((labels > UNCERTAIN).any()) else (0,)
     masks = [one_hot(labels, classes, offset) for offset in offsets]
-    sampled = F.grid_sample(torch.cat([images, *masks], 1), grid, padding_mode="zeros", align_corners=False)
+    sampled = F.grid_sample(torch.cat([images, *masks], 1), grid, padding_mode="border", align_corners=False)
     share = sampled[:, channels:]
     background = 1 - share.sum(1, keepdim=True)
     values = torch.tensor(

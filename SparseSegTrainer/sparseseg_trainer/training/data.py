@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..cohort import Case, CaseFailure, Cohort
+from ..cohort_grid import CohortGrid, choose_grid, pad, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter, TimeLeft
@@ -21,29 +21,13 @@ from ..sparse_volume import SparseVolume, load_case
 from ..volumes import read_geometry
 from .memory import available_bytes
 
-MULTIPLE = 16  # the U-Net halves rows and columns four times
-SIZE_PERCENTILE = 75  # larger slices lose their border in training, smaller ones are padded with zeros
 MAX_CLASSES = 100
-BRIGHTNESS = 0.35  # mean of a volume's intensities
-SCHEMA = 2  # of the cache, part of its fingerprint
-
-
-@dataclass(frozen=True)
-class WorkingGrid:
-    """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns)."""
-
-    spacing: tuple[float, float]
-    shape: tuple[int, int]
-
-    def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
-        """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
-        fine = (rows * spacing[0] / self.spacing[0], columns * spacing[1] / self.spacing[1])
-        return max(1, round(fine[0])), max(1, round(fine[1]))
+SCHEMA = 4  # of the cache, part of its fingerprint
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """Where a case's slices lie in the stack, and what is known about them; slice numbers count from the case's first."""
+    """Where a case's slices lie in the stack, and what is known about them; slices count from the case's first."""
 
     name: str
     start: int
@@ -63,7 +47,7 @@ class PreparedCohort:
     images: Tensor
     labels: Tensor
     cases: list[PreparedCase]
-    grid: WorkingGrid
+    grid: CohortGrid
     classes: int
     failed: list[CaseFailure]
     fingerprint: str
@@ -112,66 +96,6 @@ class PreparedCohort:
         return self
 
 
-def pad(slices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Centre (S, h, w) on zeros of (S, *shape); what does not fit is cropped on both sides."""
-    result = np.zeros((len(slices), *shape), slices.dtype)
-    source, target = _windows(slices.shape[1:], shape)
-    result[:, target[0], target[1]] = slices[:, source[0], source[1]]
-    return result
-
-
-def unpad(slices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Inverse of ``pad``: the last two axes back to ``size``; what was cropped comes back as zeros."""
-    result = np.zeros((*slices.shape[:-2], *size), slices.dtype)
-    target, source = _windows(size, slices.shape[-2:])
-    result[..., target[0], target[1]] = slices[..., source[0], source[1]]
-    return result
-
-
-def _windows(size, shape):
-    inner, outer = [], []
-    for have, want in zip(size, shape, strict=True):
-        length = min(have, want)
-        inner.append(slice((have - length) // 2, (have - length) // 2 + length))
-        outer.append(slice((want - length) // 2, (want - length) // 2 + length))
-    return inner, outer
-
-
-def choose_grid(sizes: list[tuple[int, int]], spacings: list[tuple[float, float]], pixels: int) -> WorkingGrid:
-    """Working grid on which the median slice has about ``pixels`` pixels, never finer than the median image.
-
-    ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case.
-    """
-    extent = np.median(np.array(sizes) * np.array(spacings), 0)
-    finest = np.median(np.array(spacings), 0)
-    step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
-    spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
-    grid = WorkingGrid(spacing, (0, 0))
-    working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
-    # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
-    large = np.percentile(working, SIZE_PERCENTILE, axis=0) - 2
-    shape = [max(2 * MULTIPLE, MULTIPLE * math.ceil(side / MULTIPLE)) for side in large]
-    return WorkingGrid(spacing, (shape[0], shape[1]))
-
-
-def to_working_grid(image: np.ndarray, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """Normalised slices (S, H, W) in [0, 1] -> bytes (S, *shape) on the working grid, of like mean brightness."""
-    slices = match_brightness(resample_slices(image, size).clip(0, 1))
-    return pad(np.round(slices * 255).astype(np.uint8), shape)
-
-
-def match_brightness(image: np.ndarray, mean: float = BRIGHTNESS) -> np.ndarray:
-    """Raise intensities in [0, 1] to the power that gives them that ``mean``; black and white stay.
-
-    Percentiles alone leave volumes with a few very bright voxels (contrast agent, coil) dark.
-    """
-    histogram, edges = np.histogram(image, 256, (0, 1))
-    centers, share = (edges[:-1] + edges[1:]) / 2, histogram / max(1, image.size)
-    powers = np.geomspace(0.25, 4, 200)
-    means = (centers ** powers[:, None] * share).sum(1)
-    return image ** float(powers[np.abs(means - mean).argmin()])
-
-
 def prepare(cohort: Cohort, folder: Path, pixels: int, reporter: Reporter) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
@@ -185,7 +109,7 @@ def prepare(cohort: Cohort, folder: Path, pixels: int, reporter: Reporter) -> Pr
     arrays = [torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("images", "labels")]
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
     failed = [CaseFailure(**failure) for failure in content["failed"]]
-    grid = WorkingGrid(**_tuples(content["grid"]))
+    grid = CohortGrid(**_tuples(content["grid"]))
     return PreparedCohort(*arrays, cases, grid, len(cohort.labels), cohort.failed + failed, fingerprint)
 
 
@@ -235,9 +159,7 @@ def _write_cache(cohort: Cohort, folder: Path, pixels: int, fingerprint: str, re
     prepared, start, left = [], 0, TimeLeft()
     with whole_file(folder / "images.npy") as image_file, whole_file(folder / "labels.npy") as label_file:
         stack = (sum(counts), *grid.shape)
-        images, labels = (
-            np.lib.format.open_memmap(path, "w+", np.uint8, stack) for path in (image_file, label_file)
-        )
+        images, labels = (np.lib.format.open_memmap(path, "w+", np.uint8, stack) for path in (image_file, label_file))
         for done, (case, spacing) in enumerate(zip(cases, spacings, strict=True)):
             reporter.progress("prepare", done / len(cases), case.name, left(done / len(cases)))
             try:
@@ -263,7 +185,7 @@ def _write_cache(cohort: Cohort, folder: Path, pixels: int, fingerprint: str, re
     write_text(folder / "index.json", json.dumps(content))
 
 
-def _describe(volume: SparseVolume, start: int, grid: WorkingGrid, spacing) -> PreparedCase:
+def _describe(volume: SparseVolume, start: int, grid: CohortGrid, spacing) -> PreparedCase:
     count, rows, columns = volume.image.shape
     return PreparedCase(
         name=volume.case.name,

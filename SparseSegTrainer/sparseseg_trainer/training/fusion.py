@@ -6,6 +6,9 @@ from torch import Tensor
 
 from .losses import UNCERTAIN
 
+TRUST = 0.6  # share of a propagated label beside the network's prediction, next to the drawn slice
+FADING = 10.0  # slices after which that share has fallen to 1/e
+
 
 def fuse(semi: Tensor, propagated: Tensor, fusion: str) -> Tensor:
     """Fuse two label maps of the same shape (0..C, uint8).
@@ -21,3 +24,18 @@ def fuse(semi: Tensor, propagated: Tensor, fusion: str) -> Tensor:
     if fusion == "intersection":
         return semi.where(agree, 0)
     return semi.where(agree, named + UNCERTAIN)
+
+
+def blend(semi: Tensor, propagated: Tensor, distance: Tensor) -> Tensor:
+    """Mean of two sets of probabilities (slices, classes, rows, columns), the propagated one fading with distance.
+
+    ``distance`` (slices,) in slices to the nearest drawn one. Near it propagation is better, far away the network.
+    """
+    share = (TRUST * (-distance / FADING).exp()).view(-1, 1, 1, 1)
+    return share * propagated + (1 - share) * semi
+
+
+def mark_disagreement(labels: Tensor, semi: Tensor, propagated: Tensor) -> Tensor:
+    """Label maps (uint8) with 100 added where a class is named that not both sources name."""
+    disputed = (labels > 0) & ((labels != semi) | (labels != propagated))
+    return labels.where(~disputed, labels + UNCERTAIN)

@@ -59,12 +59,10 @@ class Trainer:
     def __init__(self, run: Run, stage: Stage):
         settings = run.settings
         self.run, self.stage, self.epoch = run, stage, 0
-        self.network = stage.network.to(run.device)
+        self.network = copy.deepcopy(stage.network).to(run.device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(
-            self.network.parameters(), lr=stage.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = kind(self.network.parameters(), lr=stage.learning_rate, weight_decay=settings.weight_decay)
         self.steps_done = 0
         self.path = run.folder / f"{stage.name}.safetensors"
 
@@ -169,7 +167,9 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
             if trainer.path.exists():
                 trainer.load()
             continue
-        run.curves.append({"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()})
+        run.curves.append(
+            {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
+        )
         run.reporter.metric(f"{stage.name}/loss", epoch + 1, loss)
         trainer.save()
     return trainer.averaged.eval()

@@ -56,9 +56,11 @@ def collaborative_loss(
 
     ``fused`` (B, H, W) holds certain labels 0..C and uncertain ones 101..100+C. ``treatment`` says what an uncertain
     pixel is: ``"weighted"`` as in the paper (background in the certain term, foreground in the uncertain term, which is
-    weighted by beta), ``"background"``, or ``"ignored"`` (in neither term).
+    weighted by beta), ``"background"``, ``"ignored"`` (in neither term), or ``"trusted"`` (as if certain).
     """
     uncertain = fused > UNCERTAIN
+    if treatment == "trusted":
+        return segmentation_loss(logits, fused.where(~uncertain, fused - UNCERTAIN), gamma_certain)
     certain_labels = fused.masked_fill(uncertain, 0)
     if treatment == "ignored":
         return segmentation_loss(logits, certain_labels, gamma_certain, (~uncertain).unsqueeze(1).float())

@@ -12,18 +12,19 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..cohort import Cohort
+from ..cohort_grid import unpad
 from ..files import whole_file, write_text
 from ..models import ModelInfo
 from ..slices import from_slices
 from ..volumes import read_geometry, write_label
-from .data import PreparedCase, unpad
+from .data import PreparedCase
 from .loop import Run
 from .losses import one_hot
 from .pseudo_labels import predicted
 
 
 def drawn_dice(run: Run, network: nn.Module) -> float:
-    """Mean Dice over drawn slices and classes: how well the model fits what it was shown, not how well it generalises."""
+    """Mean Dice over drawn slices and classes: how well the model fits what it was shown, no more."""
     numbers = run.data.drawn
     truth = run.data.labels[numbers.to(run.data.labels.device)].cpu()
     guess = predicted(run, network, numbers)
@@ -80,17 +81,18 @@ def model_card(info: ModelInfo) -> str:
     """README.md of the model folder."""
     notes, labels = info.training, ", ".join(f"{label.name} ({label.value})" for label in info.labels)
     settings = notes["settings"]
+    axis = "the axis of largest spacing" if info.axis is None else f"the image's axis {'ijk'[info.axis]}"
     return f"""# A SparseSeg segmentation model
 
-Segments: {labels}. Made for images like those it was trained on; check every result before you rely on it. It is not a
-medical device.
+Segments: {labels}. Made for images like those it was trained on. Check every result before you rely on it: this is
+no medical device.
 
 - Method `{settings["method"]}`, preset `{settings["preset"]}`, seed {settings["seed"]}, {notes["seconds"]:.0f} s.
 - Trained on {len(notes["cases"])} volumes with {notes["drawn_slices"]} labeled slices.
-- Slices along {"the axis of largest spacing" if info.axis is None else "axis " + "ijk"[info.axis]}, {info.spacing[0]:.3f} x
-  {info.spacing[1]:.3f} mm a pixel.
-- Dice on the drawn slices themselves: {info.figures["drawn_slices_dice"]:.3f}. This is no estimate for new volumes: compare with
-  full labels of volumes that were not used here (`sparseseg evaluate`).
+- Slices along {axis}, {info.spacing[0]:.3f} x {info.spacing[1]:.3f} mm a pixel.
+- Dice on the drawn slices themselves: {info.figures["drawn_slices_dice"]:.3f}. This is no estimate for new
+  volumes: compare with full labels of volumes that were not used here (`sparseseg evaluate`).
 
-Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in `training.csv`.
+Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in
+`training.csv`.
 """

@@ -8,8 +8,8 @@ from ..errors import InputError
 from .augmentation import Augmentation
 from .settings import TrainSettings
 
-# osman2024, "Training Strategies" and eq. 2-7. Where the paper is silent: rotation by 20 degrees, 100 epochs of the
-# semi-supervised network beyond K2 do not exist, 100 epochs of registration.
+# osman2024, "Training Strategies" and eq. 2-7. Where the paper is silent: gamma of eq. 2 is 1, rotation goes to 20
+# degrees, the semi-supervised network has 50 epochs beyond K2, and registration 100 epochs.
 PAPER = {
     "absence": False,
     "absence_share": 0.0,
@@ -26,6 +26,7 @@ PAPER = {
     "averaging": 0.0,
     "batch": 4,
     "epochs": 100,
+    "baseline_epochs": 100,
     "steps": 0,
     "gamma": 1.0,
     "semi_epochs": 150,
@@ -52,39 +53,58 @@ PAPER = {
     "pseudo_labels": True,
 }
 
+# Chosen on 48 + 16 of the left-atrium benchmark's training cases, never on those held out. A stride of 2 gives a CPU
+# four times the steps in the same time, and small batches learn more a second than large ones.
 BALANCED = PAPER | {
     "absence": True,
-    "absence_share": 0.4,
+    "absence_share": 0.25,
     "pixels": 8000,
-    "width": 16,
-    "depth": 4,
+    "width": 24,
     "stride": 2,
     "optimizer": "adamw",
-    "learning_rate": 2e-3,
+    "learning_rate": 1.5e-3,
     "weight_decay": 0.01,
     "schedule": "one_cycle",
     "averaging": 0.99,
-    "batch": 16,
-    "epochs": 30,
+    "batch": 8,
+    "epochs": 60,
+    "baseline_epochs": 105,
     "steps": 60,
-    "semi_epochs": 30,
-    "K1": 15,
-    "K2": 30,
+    "semi_epochs": 40,
+    "K1": 30,
+    "K2": 40,
     "alpha_f": 1.0,
     "semi_learning_rate": 2e-3,
     "registration": "shipped",
+    "fusion": "blend",
     "reach": 12,
     "smoothing": 1.0,
-    "uncertain": "ignored",
+    "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,
     "augmentation": Augmentation(
-        rotation=15.0, scale=0.15, shift=0.05, elastic=0.03, gamma=0.4, contrast=0.25, brightness=0.1, noise=0.05, blur=0.2
+        rotation=15.0,
+        scale=0.15,
+        shift=0.05,
+        elastic=0.03,
+        gamma=0.6,
+        contrast=0.25,
+        brightness=0.1,
+        noise=0.05,
+        blur=0.2,
     ),
     "largest_component": True,
 }
 
-FAST = BALANCED | {"epochs": 12, "semi_epochs": 12, "K1": 8, "K2": 12}
+FAST = BALANCED | {
+    "width": 16,
+    "epochs": 23,
+    "baseline_epochs": 53,
+    "semi_epochs": 22,
+    "K1": 18,
+    "K2": 22,
+    "reach": 8,
+}
 
 PRESETS = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
 
@@ -92,7 +112,7 @@ PRESETS = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
 def resolve(settings: TrainSettings) -> TrainSettings:
     """The settings with what was left out filled in from the preset. Raises ``InputError`` for impossible values."""
     resolved = dataclasses.replace(settings, **(PRESETS[settings.preset] | settings.known()))
-    for name in ("batch", "epochs", "semi_epochs", "width", "depth", "stride", "learning_rate"):
+    for name in ("batch", "epochs", "baseline_epochs", "semi_epochs", "width", "depth", "stride", "learning_rate"):
         if not getattr(resolved, name) > 0:
             raise InputError(
                 "bad_setting", f"The setting '{name}' is {getattr(resolved, name)}.", "It has to be above 0."

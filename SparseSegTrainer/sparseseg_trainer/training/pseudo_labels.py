@@ -1,4 +1,4 @@
-"""The two sources of pseudo labels: the semi-supervised network, and propagation of the drawn labels."""
+"""The two sources of pseudo labels, the semi-supervised network and propagation, and their fusion."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cleanup import keep_touching
+from ..ends import tapered
 from ..prediction import probabilities, smooth_along_slices
-from ..propagation import Fields, propagate_labels
+from ..instant import instant_result
 from ..reporting import TimeLeft
+from .data import PreparedCase
+from .fusion import blend, fuse, mark_disagreement
 from .loop import Run
 
 CHUNK = 32  # slices predicted at once
@@ -17,63 +20,81 @@ CHUNK = 32  # slices predicted at once
 
 def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
     """The network's most probable class (eq. 1) for these slices, uint8 (len(numbers), rows, columns), on the CPU."""
-    labels = []
-    for some in numbers.split(CHUNK):
-        run.reporter.check_cancelled()
-        images = run.data.batch(some, run.settings.context).to(run.device)
-        labels.append(probabilities(network, images).argmax(1).to(torch.uint8).cpu())
-    return torch.cat(labels)
+    return torch.cat([part.argmax(1).to(torch.uint8) for part in _predictions(run, network, numbers, False)])
 
 
-def predicted_volumes(run: Run, network: nn.Module) -> Tensor:
-    """Label maps of all slices of the cohort (as its stack), each volume smoothed along slices and cleaned up.
+def fused_labels(run: Run, semi: nn.Module, registration: nn.Module) -> Tensor:
+    """Fused labels of all slices of the cohort, as its stack: 1..C certain, 101..100+C uncertain, on the CPU.
 
-    Cleaning keeps what hangs together with the drawn structure; neither happens without ``largest_component``.
+    Drawn slices keep their labels, absent ones are background.
     """
-    settings, data = run.settings, run.data
-    result, left = torch.zeros_like(data.labels, device="cpu"), TimeLeft()
+    data = run.data
+    result, left = torch.zeros(data.labels.shape, dtype=torch.uint8), TimeLeft()
     for done, case in enumerate(data.cases):
         run.reporter.progress("pseudo labels", done / len(data.cases), case.name, left(done / len(data.cases)))
-        here = torch.arange(case.start, case.stop)
-        if not settings.largest_component:
-            result[case.start : case.stop] = predicted(run, network, here)
-            continue
-        parts = [
-            probabilities(network, data.batch(some, settings.context).to(run.device), settings.test_flips).cpu()
-            for some in here.split(CHUNK)
-        ]
-        probability = smooth_along_slices(torch.cat(parts).numpy(), settings.smoothing / case.slice_spacing)
-        labels = probability.argmax(1).astype("uint8")
-        drawn = data.labels[case.start : case.stop].cpu().numpy()
-        result[case.start : case.stop] = torch.from_numpy(keep_touching(labels, drawn))
+        result[case.start : case.stop] = _fused_case(run, semi, registration, case)
+    drawn = data.drawn
+    result[drawn] = data.labels[drawn.to(data.labels.device)].cpu()
+    result[data.absent] = 0
     return result
 
 
-@torch.inference_mode()
-def propagated_labels(run: Run, network: nn.Module) -> tuple[Tensor, Tensor]:
-    """Drawn labels carried from slice to slice by the registration network.
+def _fused_case(run: Run, semi: nn.Module, registration: nn.Module, case: PreparedCase) -> Tensor:
+    """Fused labels (slices, rows, columns) of one case. Where no label travels, the network's own count."""
+    settings = run.settings
+    own = torch.cat(_predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
+    own = torch.from_numpy(smooth_along_slices(own.numpy(), settings.smoothing / case.slice_spacing))
+    window, travelled, distance = _travelled(run, registration, case)
+    own_labels = _labels(run, case, own)
+    propagated = travelled.argmax(1).to(torch.uint8)
+    fused = own_labels.clone()
+    if settings.fusion == "blend":
+        mixed = own.clone()
+        mixed[window] = blend(own[window], travelled, distance)
+        fused = _labels(run, case, mixed)
+        fused[window] = mark_disagreement(fused[window], own_labels[window], propagated)
+    else:
+        fused[window] = fuse(own_labels[window], propagated, settings.fusion)
+    return fused
 
-    Returns the label maps (as the cohort's stack, uint8) and (slices,) bool: which slices a label reached, those at
-    most ``reach`` slices from a drawn one (all if ``reach`` is 0).
+
+def _predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> list[Tensor]:
+    """Probabilities (some slices, classes + 1, rows, columns) on the CPU, in order."""
+    parts = []
+    for some in numbers.split(CHUNK):
+        run.reporter.check_cancelled()
+        images = run.data.batch(some, run.settings.context).to(run.device)
+        parts.append(probabilities(network, images, flips).cpu())
+    return parts
+
+
+def _labels(run: Run, case: PreparedCase, probability: Tensor) -> Tensor:
+    """Most probable classes; with ``largest_component`` only what hangs together with the drawn structure."""
+    labels = probability.argmax(1).to(torch.uint8)
+    if not run.settings.largest_component:
+        return labels
+    drawn = run.data.labels[case.start : case.stop].cpu().numpy()
+    return torch.from_numpy(keep_touching(labels.numpy(), drawn))
+
+
+@torch.no_grad()
+def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[slice, Tensor, Tensor]:
+    """Drawn labels carried from slice to slice, to at most ``reach`` slices beyond the outermost drawn ones.
+
+    Returns the window of the case's slices that they reach, and for these the probabilities (slices, classes + 1,
+    rows, columns) and the distance to the nearest drawn slice.
     """
-    data, reach = run.data, run.settings.reach
-    labels, reached = torch.zeros_like(data.labels, device="cpu"), torch.zeros(len(data.labels), dtype=torch.bool)
-    left = TimeLeft()
-    for done, case in enumerate(data.cases):
-        run.reporter.progress("propagation", done / len(data.cases), case.name, left(done / len(data.cases)))
-        # only the slices that a label reaches: the rest would cost time and not be used
-        low = max(0, min(case.annotated) - reach) if reach else 0
-        high = min(case.stop - case.start, max(case.annotated) + reach + 1) if reach else case.stop - case.start
-        window = slice(case.start + low, case.start + high)
-        slices = data.images[window].to(run.device).float() / 255
-        drawn = {n - low: _soft(data.labels[case.start + n], data.classes).to(run.device) for n in case.annotated}
-        absent = torch.zeros(high - low, dtype=torch.bool)
-        absent[[n - low for n in case.absent if low <= n < high]] = True
-        travelled = propagate_labels(Fields(network, slices), drawn, absent)
-        labels[window] = travelled.probability.argmax(1).to(torch.uint8).cpu()
-        near = travelled.distance <= reach if reach else torch.ones(high - low, dtype=torch.bool)
-        reached[window] = near.cpu()
-    return labels, reached
+    data, count = run.data, case.stop - case.start
+    reach = run.settings.reach or count
+    low, high = max(0, min(case.annotated) - reach), min(count, max(case.annotated) + reach + 1)
+    stack = slice(case.start + low, case.start + high)
+    slices = data.images[stack].to(run.device).float() / 255
+    drawn = {n - low: _soft(data.labels[case.start + n], data.classes).to(run.device) for n in case.annotated}
+    absent = torch.zeros(high - low, dtype=torch.bool)
+    absent[[n - low for n in case.absent if low <= n < high]] = True
+    travelled = propagate_labels(Fields(registration, slices), drawn)
+    probability = tapered(travelled.carried, sorted(drawn), absent)
+    return slice(low, high), probability.float().cpu(), travelled.distance.float().cpu()
 
 
 def _soft(label: Tensor, classes: int) -> Tensor:

@@ -14,7 +14,7 @@ SMOOTHNESS = 1.0  # weight beside normalised cross-correlation, as in VoxelMorph
 
 
 def tuned_network(run: Run, network: nn.Module) -> nn.Module:
-    """Train on all pairs of neighbouring slices, both ways (osman2024, "Pseudo Label Generation by Self-Supervised")."""
+    """Train on all pairs of neighbouring slices, both ways (osman2024, "Self-Supervised Learning")."""
     data, settings = run.data, run.settings
     first = torch.cat([torch.arange(case.start, case.stop - 1) for case in data.cases])
     steps = steps_per_epoch(run, len(first))

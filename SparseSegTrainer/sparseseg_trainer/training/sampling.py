@@ -17,12 +17,13 @@ def mixed_batches(
 ) -> list[Tensor]:
     """``steps`` batches of ``batch`` slices, each with the wanted shares of the parts (numbers, share).
 
-    Parts without slices are left out and the others share their place; the first part fills what rounding leaves.
+    Parts without slices are left out and the others share their place; each has one slice at least. The first part
+    fills what rounding leaves, and a batch too small for all parts shows the first ones only.
     """
-    parts = [(numbers, share) for numbers, share in parts if len(numbers) and share > 0]
+    parts = [(numbers, share) for numbers, share in parts if len(numbers) and share > 0][:batch]
     total = sum(share for _, share in parts)
-    counts = [round(batch * share / total) for _, share in parts]
-    counts[0] = batch - sum(counts[1:])
+    counts = [max(1, round(batch * share / total)) for _, share in parts]
+    counts[0] = max(1, batch - sum(counts[1:]))
     columns = [
         draw(numbers, count * steps, generator).view(steps, count)
         for (numbers, _), count in zip(parts, counts, strict=True)

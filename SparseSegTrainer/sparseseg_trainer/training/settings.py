@@ -38,7 +38,8 @@ class TrainSettings:
     halve_every: int | None = None  # epochs, for the schedule "halving"
     averaging: float | None = None  # decay of the moving average of the weights, 0 = the last weights
     batch: int | None = None  # slices in a step
-    epochs: int | None = None  # of the target network, and of the baselines' only one
+    epochs: int | None = None  # of the target network
+    baseline_epochs: int | None = None  # of the only network of the methods central_only and full
     steps: int | None = None  # optimizer steps in an epoch, 0 = each slice once
     gamma: float | None = None  # cross-entropy beside Dice in eq. 2
 
@@ -53,8 +54,8 @@ class TrainSettings:
     registration_batch: int | None = None
     registration_learning_rate: float | None = None
 
-    fusion: Literal["consistency", "intersection", "union"] | None = None
-    uncertain: Literal["weighted", "background", "ignored"] | None = None  # what fusion "consistency" makes of eq. 5
+    fusion: Literal["consistency", "intersection", "union", "blend"] | None = None
+    uncertain: Literal["weighted", "background", "ignored", "trusted"] | None = None  # what eq. 5 is in the loss
     reach: int | None = None  # slices that a propagated label is used for on either side of the drawn one, 0 = all
     beta: float | None = None
     gamma_certain: float | None = None

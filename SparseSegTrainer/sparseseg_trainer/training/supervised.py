@@ -44,7 +44,7 @@ def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:
     steps = steps_per_epoch(run, sum(len(numbers) for numbers, share in parts if share > 0))
 
     def epoch_batches(epoch, averaged, generator):
-        return mixed_batches(parts, settings.batch, steps, generator)
+        return mixed_batches(parts, run.settings.batch, steps, generator)
 
     def batch_loss(network, numbers, generator):
         labels = data.labels[numbers.to(data.labels.device)]
@@ -52,5 +52,5 @@ def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:
         return segmentation_loss(network(images), labels, settings.gamma).mean()
 
     network = new_network(run)
-    stage = Stage("target", network, settings.epochs, settings.learning_rate, epoch_batches, batch_loss, steps)
-    return train_stage(run, stage)
+    epochs, rate = settings.baseline_epochs, settings.learning_rate
+    return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps))

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ..cohort import Cohort, read_cohort
+from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
 from ..errors import InputError
 from ..files import write_text
@@ -20,7 +21,7 @@ from ..segmentation_network import NetworkShape
 from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
-from .data import BRIGHTNESS, PreparedCohort, prepare
+from .data import PreparedCohort, prepare
 from .loop import Run
 from .memory import available_bytes, training_bytes
 from .methods import central_only, collaborative, full
@@ -148,7 +149,9 @@ def _info(run: Run, source: Cohort, shape: NetworkShape, summary: dict, figures:
 def _common_axis(data: PreparedCohort, source: Cohort) -> int | None:
     """None if every case was cut along its axis of largest spacing, else the axis that most were cut along."""
     axes = {case.name: case.axis for case in data.cases}
-    default = {case.name: slice_axis(read_geometry(case.image, case.name)) for case in source.cases if case.name in axes}
+    default = {
+        case.name: slice_axis(read_geometry(case.image, case.name)) for case in source.cases if case.name in axes
+    }
     if axes == default:
         return None
     chosen = list(axes.values())

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from ...files import whole_file
 from ...registration import shipped_network
-from ..fusion import fuse
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
-from ..pseudo_labels import predicted, predicted_volumes, propagated_labels
+from ..pseudo_labels import fused_labels, predicted
 from ..registering import tuned_network
 from ..sampling import draw, mixed_batches
 from ..supervised import look_up, new_network, steps_per_epoch
@@ -25,7 +24,7 @@ def train(run: Run) -> nn.Module:
 
 
 def train_semi(run: Run) -> nn.Module:
-    """Semi-supervised network (eq. 1-3): drawn slices alone until epoch K1, then its own labels with weight alpha(t)."""
+    """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t)."""
     settings, data = run.settings, run.data
     known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
     unlabelled = data.unknown
@@ -33,14 +32,15 @@ def train_semi(run: Run) -> nn.Module:
 
     def epoch_batches(epoch, averaged, generator):
         weight = pseudo_label_weight(epoch, settings.K1, settings.K2, settings.alpha_f)
-        labelled = mixed_batches(known, settings.batch, steps, generator)
-        if not weight or not len(unlabelled):
+        batch = run.settings.batch  # read anew: it is halved when the memory is not enough
+        half = batch // 2 if weight and len(unlabelled) else 0
+        labelled = mixed_batches(known, batch - half, steps, generator)
+        if not half:
             return [(numbers, None, None, 0.0) for numbers in labelled]
-        half = max(1, settings.batch // 2)
         numbers = draw(unlabelled, half * steps, generator)
         labels = predicted(run, averaged, numbers)
         unknown = zip(numbers.split(half), labels.split(half), strict=True)
-        return [(all_[: settings.batch - half], *pair, weight) for all_, pair in zip(labelled, unknown, strict=True)]
+        return [(numbers, *pair, weight) for numbers, pair in zip(labelled, unknown, strict=True)]
 
     def batch_loss(network, batch, generator):
         numbers, unknown, pseudo, weight = batch
@@ -65,12 +65,7 @@ def _fused_labels(run: Run, semi: nn.Module) -> Tensor:
         registration = shipped_network(run.device)
         if run.settings.registration == "tuned":
             registration = tuned_network(run, registration)
-        own = predicted_volumes(run, semi)
-        travelled, reached = propagated_labels(run, registration)
-        fused = torch.where(reached[:, None, None], fuse(own, travelled, run.settings.fusion), own)
-        drawn = run.data.drawn
-        fused[drawn] = run.data.labels[drawn.to(run.data.labels.device)].cpu()
-        fused[run.data.absent] = 0
+        fused = fused_labels(run, semi, registration)
         with whole_file(file) as temporary:
             save_file({"fused": fused}, temporary)
     return load_file(file)["fused"]
@@ -90,7 +85,7 @@ def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
     steps = steps_per_epoch(run, len(data.labels))
 
     def epoch_batches(epoch, averaged, generator):
-        return mixed_batches(parts, settings.batch, steps, generator)
+        return mixed_batches(parts, run.settings.batch, steps, generator)
 
     def batch_loss(network, numbers, generator):
         images, labels = look_up(run, numbers, fused[numbers], generator)

@@ -1,0 +1,93 @@
+"""The in-plane grid and brightness that a cohort's slices are brought to, for training and for segmenting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .slices import resample_slices
+
+MULTIPLE = 16  # the U-Net halves rows and columns up to four times
+SMALLEST = 32  # rows and columns of the smallest padded slice
+SIZE_PERCENTILE = 75  # larger slices lose their border in training, smaller ones are padded with zeros
+BRIGHTNESS = 0.35  # mean of a volume's intensities
+
+
+@dataclass(frozen=True)
+class CohortGrid:
+    """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns)."""
+
+    spacing: tuple[float, float]
+    shape: tuple[int, int]
+
+    def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
+        """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
+        fine = (rows * spacing[0] / self.spacing[0], columns * spacing[1] / self.spacing[1])
+        return max(1, round(fine[0])), max(1, round(fine[1]))
+
+
+def pad(slices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Centre (S, h, w) on zeros of (S, *shape); what does not fit is cropped on both sides."""
+    result = np.zeros((len(slices), *shape), slices.dtype)
+    source, target = _windows(slices.shape[1:], shape)
+    result[:, target[0], target[1]] = slices[:, source[0], source[1]]
+    return result
+
+
+def unpad(slices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Inverse of ``pad``: the last two axes back to ``size``; what was cropped comes back as zeros."""
+    result = np.zeros((*slices.shape[:-2], *size), slices.dtype)
+    target, source = _windows(size, slices.shape[-2:])
+    result[..., target[0], target[1]] = slices[..., source[0], source[1]]
+    return result
+
+
+def _windows(size, shape):
+    inner, outer = [], []
+    for have, want in zip(size, shape, strict=True):
+        length = min(have, want)
+        inner.append(slice((have - length) // 2, (have - length) // 2 + length))
+        outer.append(slice((want - length) // 2, (want - length) // 2 + length))
+    return inner, outer
+
+
+def choose_grid(sizes: list[tuple[int, int]], spacings: list[tuple[float, float]], pixels: int) -> CohortGrid:
+    """Working grid on which the median slice has about ``pixels`` pixels, never finer than the median image.
+
+    ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case.
+    """
+    extent = np.median(np.array(sizes) * np.array(spacings), 0)
+    finest = np.median(np.array(spacings), 0)
+    step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
+    spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
+    grid = CohortGrid(spacing, (0, 0))
+    working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
+    # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
+    large = np.percentile(working, SIZE_PERCENTILE, axis=0) - 2
+    return CohortGrid(spacing, padded_shape(large))
+
+
+def padded_shape(size) -> tuple[int, int]:
+    """Rows and columns of at least ``size`` that the network takes."""
+    rows, columns = (max(SMALLEST, MULTIPLE * math.ceil(side / MULTIPLE)) for side in size)
+    return rows, columns
+
+
+def to_working_grid(image: np.ndarray, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Normalised slices (S, H, W) in [0, 1] -> bytes (S, *shape) on the working grid, of like mean brightness."""
+    slices = match_brightness(resample_slices(image, size).clip(0, 1))
+    return pad(np.round(slices * 255).astype(np.uint8), shape)
+
+
+def match_brightness(image: np.ndarray, mean: float = BRIGHTNESS) -> np.ndarray:
+    """Raise intensities in [0, 1] to the power that gives them that ``mean``; black and white stay.
+
+    Percentiles alone leave volumes with a few very bright voxels (contrast agent, coil) dark.
+    """
+    histogram, edges = np.histogram(image, 256, (0, 1))
+    centers, share = (edges[:-1] + edges[1:]) / 2, histogram / max(1, image.size)
+    powers = np.geomspace(0.25, 4, 200)
+    means = (centers ** powers[:, None] * share).sum(1)
+    return image ** float(powers[np.abs(means - mean).argmin()])

@@ -1,0 +1,100 @@
+"""Propagation from the central slice beside copying, optical flow and demons: Dice over whole volumes, one JSON line a run.
+
+    python Testing/benchmarks/propagation.py --data ../shared/data/left_atrium --out build/bench/propagation.jsonl
+
+Reported on ``names[::5]`` of the sorted case names; ``--development`` measures on the others instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from cases import held_out_split
+from peers import PEERS
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.metrics import measure
+from sparseseg_trainer.propagate import PropagateSettings, propagate_case
+from sparseseg_trainer.sparse_volume import SparseVolume, load_case
+
+
+def central_slice_only(dense: SparseVolume, ends: bool) -> SparseVolume:
+    """The volume as its user would give it: the central slice drawn, the two end slices clicked if ``ends``."""
+    centre = len(dense.label) // 2
+    label = np.zeros_like(dense.label)
+    label[centre] = dense.label[centre]
+    present = np.flatnonzero(dense.label.any((1, 2)))
+    first, last = (int(present[0]), int(present[-1])) if ends else (None, None)
+    return SparseVolume(
+        dense.case, dense.image, label, (centre,), first, last, dense.axis, dense.geometry, dense.spacing, dense.values
+    )
+
+
+def sparseseg(quality: str):
+    """This project's propagation as a function of a sparse volume."""
+    return lambda volume: propagate_case(volume, PropagateSettings(quality=quality)).label
+
+
+METHODS = PEERS | {"instant": sparseseg("instant"), "refined": sparseseg("refined")}
+
+
+def run(case, methods: list[str]) -> dict:
+    """Dice and seconds of every method, with and without ends, for one case; empty if its central slice is empty."""
+    dense = load_case(case)
+    if not dense.label[len(dense.label) // 2].any():
+        return {}
+    result = {}
+    for ends in (False, True):
+        volume = central_slice_only(dense, ends)
+        drawn = np.unique(volume.label)[1:]  # a class that the central slice does not show cannot be propagated
+        for name in methods:
+            start = time.perf_counter()
+            label = METHODS[name](volume)
+            seconds = time.perf_counter() - start
+            dice = [measure(label == value, dense.label == value, dense.spacing).dice for value in drawn]
+            result[name + (" ends" if ends else "")] = {"dice": float(np.mean(dice)), "seconds": seconds}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--cases", type=int, default=0, help="at most so many, evenly chosen; 0: all")
+    parser.add_argument("--development", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    others, held_out = held_out_split(read_cohort(arguments.data).cases)
+    cases = others if arguments.development else held_out
+    if arguments.cases:
+        cases = cases[:: max(1, len(cases) // arguments.cases)][: arguments.cases]
+    sparseseg("instant")(central_slice_only(load_case(cases[0]), False))  # load the weights before timing
+    results = {}
+    for case in cases:
+        if found := run(case, arguments.methods):
+            results[case.name] = found
+            print(case.name, *(f"{name} {value['dice']:.3f} {value['seconds']:.1f}s" for name, value in found.items()))
+    summary = {
+        name: {
+            "dice": round(statistics.mean(found[name]["dice"] for found in results.values()), 4),
+            "sd": round(statistics.pstdev(found[name]["dice"] for found in results.values()), 4),
+            "seconds": round(statistics.median(found[name]["seconds"] for found in results.values()), 2),
+        }
+        for name in next(iter(results.values()))
+    }
+    print(json.dumps(summary, indent=1))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    line = {"data": arguments.data.name, "threads": arguments.threads, "development": arguments.development}
+    with arguments.out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line | {"cases": len(results), "summary": summary, "results": results}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Train on a cohort's central slices, measure on held-out cases, append one JSON line to a file.
+
+    python Testing/benchmarks/training.py --method collaborative --preset fast --seed 0 \
+        --data ../shared/data/left_atrium --out build/bench/training.jsonl
+
+Held out are ``names[::5]`` of the sorted case names, or with ``--held-out-group`` the cases of that group; nothing is
+chosen on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from sparseseg_trainer.cohort import Cohort, read_cohort, write_cohort
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.segment import segment
+from sparseseg_trainer.settings import from_dict
+from sparseseg_trainer.sparse_volume import load_case
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.train import train
+
+
+class Log(Reporter):
+    """Prints a line when a stage begins, every loss, and what the user would be warned of."""
+
+    def metric(self, series, step, value):
+        print(f"{time.monotonic() - START:7.1f} s {series} {step}: {value:.4f}", flush=True)
+
+    def warn(self, message):
+        print(message, flush=True)
+
+
+START = time.monotonic()
+
+
+def split(cohort: Cohort, group: str | None) -> tuple[list, list]:
+    """The cases to train on and those held out."""
+    cases = sorted(cohort.cases, key=lambda case: case.name)
+    held_out = [case for case in cases if case.group == group] if group else cases[::5]
+    names = {case.name for case in held_out}
+    return [case for case in cases if case.name not in names], held_out
+
+
+def dice_per_class(predicted, truth, classes: int) -> float:
+    """Mean Dice over the classes; 1 where a class is in neither."""
+    values = []
+    for value in range(1, classes + 1):
+        overlap = ((predicted == value) & (truth == value)).sum()
+        total = (predicted == value).sum() + (truth == value).sum()
+        values.append(2 * overlap / total if total else 1.0)
+    return float(sum(values) / classes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="collaborative")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--absence", choices=["preset", "on", "off"], default="preset")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="further settings")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--held-out-group")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+
+    values = {"method": arguments.method, "preset": arguments.preset, "seed": arguments.seed, "pseudo_labels": False}
+    if arguments.absence != "preset":
+        values["absence"] = arguments.absence == "on"
+    values |= {name: json.loads(value) for name, _, value in (item.partition("=") for item in arguments.set)}
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), arguments, values)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with open(arguments.out, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(result) + "\n")
+    print(json.dumps({name: value for name, value in result.items() if name != "per_case"}))
+
+
+def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
+    """Train, segment the held-out cases, compare."""
+    cohort = read_cohort(arguments.data)
+    training, held_out = split(cohort, arguments.held_out_group)
+    write_cohort(folder / "dense", training, cohort.labels)
+    if arguments.method != "full":
+        sparsify(folder / "dense", folder / "sparse")
+    started = time.monotonic()
+    source = folder / ("dense" if arguments.method == "full" else "sparse")
+    summary = train(source, folder / "model", from_dict(TrainSettings, values), Log())
+    seconds = time.monotonic() - started
+    write_cohort(folder / "held_out", held_out, cohort.labels)
+    started = time.monotonic()
+    segment(folder / "held_out", folder / "model", folder / "result")
+    per_volume = (time.monotonic() - started) / len(held_out)
+    results = {case.name: case for case in read_cohort(folder / "result").cases}
+    dice = {}
+    for case in held_out:
+        truth, predicted = load_case(case).label, load_case(results[case.name], need_label=False).label
+        dice[case.name] = round(dice_per_class(predicted, truth, len(cohort.labels)), 4)
+    return {
+        "data": arguments.data.name,
+        "held_out": arguments.held_out_group or "every fifth",
+        **values,
+        "cases": summary["cases"],
+        "threads": torch.get_num_threads(),
+        "dice": round(statistics.mean(dice.values()), 4),
+        "dice_sd": round(statistics.stdev(dice.values()), 4),
+        "seconds": round(seconds, 1),
+        "segment_seconds": round(per_volume, 2),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "per_case": dice,
+    }
+
+
+if __name__ == "__main__":
+    main()
