@@ -21,11 +21,13 @@ def main(folder: Path) -> int:
     cancel, finished = threading.Event(), threading.Event()
     with json_stdout() as stream:
         reporter = JsonReporter(stream, cancel)
-        remove_leftovers(folder)
+        for name in ("result.json", "log.txt"):
+            (folder / name).unlink(missing_ok=True)
         watch = threading.Thread(target=watch_cancel, args=(folder, cancel, finished, reporter), daemon=True)
         watch.start()
         status = supervise(lambda: run_folder(folder, reporter), reporter, folder / "log.txt")
         finished.set()
+        obey(folder)
     return status
 
 
@@ -38,16 +40,6 @@ def run_folder(folder: Path, reporter: JsonReporter) -> dict:
     return summary
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what an earlier run of the job left, but not a ``cancel`` younger than this process."""
-    (folder / "result.json").unlink(missing_ok=True)
-    (folder / "log.txt").unlink(missing_ok=True)
-    cancel = folder / "cancel"
-    started = time.time() - time.process_time()  # nearly: what is spent so far is mostly imports
-    if cancel.exists() and cancel.stat().st_mtime < started:
-        cancel.unlink()
-
-
 def watch_cancel(folder: Path, cancel: threading.Event, finished: threading.Event, reporter: JsonReporter) -> None:
     """Set ``cancel`` when the file appears; end the process if the job goes on ``GRACE`` seconds longer.
 
@@ -58,10 +50,20 @@ def watch_cancel(folder: Path, cancel: threading.Event, finished: threading.Even
     cancel.set()
     if not finished.wait(GRACE):
         reporter.error(*CANCELLED_ERROR)
+        obey(folder)
         os._exit(CANCELLED)
 
 
+def obey(folder: Path) -> None:
+    """Remove the ``cancel`` file once the job has ended: the next run of the folder is not to be cancelled by it.
+
+    Removing it at the end, not at the start, a cancel that comes while the process is starting is not lost.
+    """
+    (folder / "cancel").unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow everything where cores are shared
     if len(sys.argv) != 2:
         sys.exit("usage: python -m sparseseg_trainer JOB_FOLDER")
     status = main(Path(sys.argv[1]))

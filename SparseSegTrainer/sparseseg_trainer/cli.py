@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -202,4 +203,6 @@ def _settings(more: list[str] | None, **given: Any) -> dict:
 
 
 def main() -> None:
+    """Entry point of the command."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow everything where cores are shared
     app()

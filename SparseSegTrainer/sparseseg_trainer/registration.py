@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from .networks import light_unet
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "registration.safetensors"
 
-warp = Warp(mode="bilinear", padding_mode="border")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MONAI says that it uses PyTorch's sampling, which is what is wanted
+    warp = Warp(mode="bilinear", padding_mode="border")
 
 
 class RegistrationNetwork(nn.Module):

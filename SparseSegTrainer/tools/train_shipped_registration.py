@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from sparseseg_trainer import registration, slices, volumes
 from torch import Tensor
+
+from sparseseg_trainer import registration, slices, volumes
 
 SIDE = 96
 

@@ -7,8 +7,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import SimpleITK as sitk
+import torch
 from scipy.ndimage import map_coordinates
+
 from sparseseg_trainer.sparse_volume import SparseVolume
+from sparseseg_trainer.working_grid import WorkingGrid
 
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (moving, fixed) -> (2, H, W) displacement in pixels
 
@@ -36,21 +39,24 @@ def demons(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
 
 
 def carry(volume: SparseVolume, field: Field) -> np.ndarray:
-    """The drawn slice carried from neighbour to neighbour (S, H, W), background beyond marked ends."""
+    """The drawn slice carried to its neighbors (S, H, W) on the working grid, background beyond marked ends."""
     [centre] = volume.annotated
-    classes = int(volume.label.max())
-    grid = np.mgrid[: volume.image.shape[1], : volume.image.shape[2]]
-    result = volume.label.copy()
-    for step, stop in ((1, len(result)), (-1, -1)):
-        soft = [(volume.label[centre] == value).astype(np.float32) for value in range(classes + 1)]
+    working = WorkingGrid(volume.image)
+    slices = working.slices.numpy()
+    grid = np.mgrid[: slices.shape[1], : slices.shape[2]]
+    carried = np.empty((len(slices), len(volume.values) + 1, *slices.shape[1:]), np.float32)
+    carried[centre] = working.soft_label(volume.label[centre], len(volume.values)).numpy()
+    for step, stop in ((1, len(slices)), (-1, -1)):
         for index in range(centre + step, stop, step):
-            where = grid + field(volume.image[index - step], volume.image[index])
-            soft = [map_coordinates(layer, where, order=1, mode="nearest") for layer in soft]
-            result[index] = np.argmax(soft, axis=0)
+            where = grid + field(slices[index - step], slices[index])
+            for layer, result in zip(carried[index - step], carried[index], strict=True):
+                map_coordinates(layer, where, result, order=1, mode="nearest")
+    label = working.full_label(torch.from_numpy(carried))
     if volume.first is not None:
-        result[: volume.first] = 0
-        result[volume.last + 1 :] = 0
-    return result
+        label[: volume.first] = 0
+        label[volume.last + 1 :] = 0
+    label[centre] = volume.label[centre]
+    return label
 
 
 PEERS = {

@@ -1,4 +1,4 @@
-"""Propagation from the central slice beside copying, optical flow and demons: Dice over whole volumes, one JSON line a run.
+"""Propagation from the central slice beside copying, optical flow and demons: Dice over whole volumes.
 
     python Testing/benchmarks/propagation.py --data ../shared/data/left_atrium --out build/bench/propagation.jsonl
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from cases import held_out_split
 from peers import PEERS
+
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate_case
@@ -80,7 +81,11 @@ def main() -> None:
     for case in cases:
         if found := run(case, arguments.methods):
             results[case.name] = found
-            print(case.name, *(f"{name} {value['dice']:.3f} {value['seconds']:.1f}s" for name, value in found.items()))
+            print(
+                case.name,
+                *(f"{name} {value['dice']:.3f} {value['seconds']:.1f}s" for name, value in found.items()),
+                flush=True,
+            )
     summary = {
         name: {
             "dice": round(statistics.mean(found[name]["dice"] for found in results.values()), 4),

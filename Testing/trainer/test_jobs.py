@@ -142,13 +142,20 @@ def test_a_real_job_stops_within_two_seconds_of_being_cancelled(folder, tiny_coh
 
 
 def test_what_an_earlier_run_left_does_not_disturb_the_next(folder):
-    for name in ("cancel", "result.json", "log.txt"):
+    for name in ("result.json", "log.txt"):
         (folder / name).write_text("old")
     status, _, _ = finish(start(folder, kind="noisy"))
     assert status == 0
     assert json.loads((folder / "result.json").read_text())["cases"] == 1
-    assert not (folder / "cancel").exists()
     assert not (folder / "log.txt").exists()
+
+
+def test_a_cancel_before_the_start_stops_that_run_and_not_the_next(folder):
+    (folder / "cancel").touch()
+    status, events, _ = finish(start(folder, kind="stuck", settings={"seconds": 20.0}))
+    assert status == 130
+    assert events[-1]["code"] == "cancelled"
+    assert not (folder / "cancel").exists()
 
 
 def test_a_bug_gives_a_sentence_and_leaves_the_traceback_to_the_log(folder):

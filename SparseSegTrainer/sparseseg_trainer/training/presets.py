@@ -78,7 +78,7 @@ BALANCED = PAPER | {
     "registration": "shipped",
     "fusion": "blend",
     "reach": 12,
-    "smoothing": 1.0,
+    "smoothing": 1.5,
     "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..cleanup import keep_touching
 from ..ends import tapered
 from ..prediction import probabilities, smooth_along_slices
-from ..instant import instant_result
+from ..propagation import Fields, propagate_labels
 from ..reporting import TimeLeft
 from .data import PreparedCase
 from .fusion import blend, fuse, mark_disagreement
@@ -77,7 +77,6 @@ def _labels(run: Run, case: PreparedCase, probability: Tensor) -> Tensor:
     return torch.from_numpy(keep_touching(labels.numpy(), drawn))
 
 
-@torch.no_grad()
 def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[slice, Tensor, Tensor]:
     """Drawn labels carried from slice to slice, to at most ``reach`` slices beyond the outermost drawn ones.
 
@@ -92,6 +91,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     drawn = {n - low: _soft(data.labels[case.start + n], data.classes).to(run.device) for n in case.annotated}
     absent = torch.zeros(high - low, dtype=torch.bool)
     absent[[n - low for n in case.absent if low <= n < high]] = True
+    # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
     travelled = propagate_labels(Fields(registration, slices), drawn)
     probability = tapered(travelled.carried, sorted(drawn), absent)
     return slice(low, high), probability.float().cpu(), travelled.distance.float().cpu()

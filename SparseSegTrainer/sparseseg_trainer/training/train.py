@@ -103,7 +103,8 @@ def _start_checkpoint(work: Path, settings: TrainSettings, data: PreparedCohort,
 def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
     """The device, or the CPU if the training would not fit, and the estimated bytes; refuses what fits nowhere."""
     rows, columns = data.grid.shape
-    needed = training_bytes(rows * columns, settings)
+    slices = 3 * data.images.numel()  # images, drawn and fused labels, a byte each
+    needed = training_bytes(rows * columns, settings) + slices
     if device.type == "cuda" and needed > available_bytes(device):
         reporter.warn("The training does not fit into the GPU's memory: it runs on the CPU, which takes longer.")
         device = torch.device("cpu")

@@ -1,0 +1,221 @@
+"""Drawn slices travel through the volume: what must hold for every result, instant and refined."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phantoms import refusal
+
+from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort
+from sparseseg_trainer.ends import beyond_ends, shrink_to, tapered
+from sparseseg_trainer.metrics import measure
+from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
+from sparseseg_trainer.propagation import soft_dice
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.volumes import read_image, read_label, write_image
+
+INSTANT = PropagateSettings(quality="instant")
+
+
+def dice(label, reference) -> float:
+    return measure(label > 0, reference > 0, (1.0, 1.0, 1.0)).dice
+
+
+def drawn_cases(cohort):
+    return [load_case(case) for case in read_cohort(cohort).cases]
+
+
+@pytest.mark.parametrize("quality", ["instant", "refined"])
+def test_the_drawn_slice_comes_back_bit_identical_and_the_rest_resembles_the_truth(dense_cohort, tiny_cohort, quality):
+    dense = load_case(read_cohort(dense_cohort).cases[0])
+    volume = drawn_cases(tiny_cohort)[0]
+    result = propagate_case(volume, PropagateSettings(quality=quality))
+    [drawn] = volume.annotated
+    assert np.array_equal(result.label[drawn], volume.label[drawn])
+    assert dice(result.label, dense.label) > 0.75
+    assert result.confidence.shape == (len(volume.image),)
+    assert result.confidence[drawn] == 1 and ((result.confidence >= 0) & (result.confidence <= 1)).all()
+
+
+def test_beyond_the_marked_ends_there_is_nothing(dense_cohort, tmp_path):
+    sparsify(dense_cohort, tmp_path / "sparse", extents=True)
+    volume = drawn_cases(tmp_path / "sparse")[1]
+    label = propagate_case(volume, INSTANT).label
+    assert not label[: volume.first].any() and not label[volume.last + 1 :].any()
+    assert label[volume.first + 1].any() and label[volume.last - 1].any()
+
+
+def test_the_outermost_slices_are_empty_unless_the_structure_reaches_them(tiny_cohort):
+    volume = drawn_cases(tiny_cohort)[0]
+    assert not propagate_case(volume, INSTANT).label[[0, -1]].any()
+    volume.case.reaches_first = True
+    assert not volume.absent()[0] and volume.absent()[-1]
+
+
+def test_several_drawn_slices_all_come_back_as_drawn_and_make_the_result_better(dense_cohort, tmp_path):
+    dense = load_case(read_cohort(dense_cohort).cases[2])
+    scores = []
+    for slices in ("central", "0.3,0.5,0.7"):
+        sparsify(dense_cohort, tmp_path / slices, slices=slices)
+        volume = drawn_cases(tmp_path / slices)[2]
+        label = propagate_case(volume, INSTANT).label
+        assert np.array_equal(label[list(volume.annotated)], dense.label[list(volume.annotated)])
+        scores.append(dice(label, dense.label))
+    assert scores[1] > scores[0]
+
+
+def test_a_second_drawn_slice_changes_nothing_on_the_far_side_of_the_first_but_for_appearance(dense_cohort, tmp_path):
+    from sparseseg_trainer.propagation import Fields, propagate_labels
+    from sparseseg_trainer.registration import shipped_network
+    from sparseseg_trainer.working_grid import WorkingGrid
+
+    dense = load_case(read_cohort(dense_cohort).cases[0])
+    grid = WorkingGrid(dense.image)
+    fields = Fields(shipped_network(), grid.slices)
+    labels = {index: grid.soft_label(dense.label[index], 1) for index in (7, 9)}
+    one = propagate_labels(fields, {7: labels[7]}).carried
+    two = propagate_labels(fields, labels).carried
+    assert torch.equal(one[:8], two[:8])
+    assert not torch.equal(one[8], two[8])
+
+
+def test_two_runs_with_one_seed_are_equal(tiny_cohort):
+    volume = drawn_cases(tiny_cohort)[0]
+    first, second = (propagate_case(volume, PropagateSettings(seed=3)).label for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_any_slice_axis_can_be_chosen(dense_cohort, tmp_path, axis):
+    cohort = read_cohort(dense_cohort)
+    for case in cohort.cases:
+        case.axis = axis
+    write_cohort(dense_cohort, cohort.cases, cohort.labels)
+    sparsify(dense_cohort, tmp_path / "sparse")
+    case = read_cohort(tmp_path / "sparse").cases[0]
+    volume = load_case(case)
+    label = propagate_case(volume, INSTANT).label
+    assert label.shape == volume.image.shape
+    assert np.array_equal(label[volume.annotated[0]], volume.label[volume.annotated[0]])
+
+
+def test_a_cohort_is_propagated_into_a_cohort_with_labels_confidence_and_report(tiny_cohort, tmp_path):
+    heard = []
+
+    class Listening(Reporter):
+        def result(self, **fields):
+            heard.append(fields)
+
+    summary = propagate(tiny_cohort, tmp_path / "out", reporter=Listening())
+    assert summary["cases"] == 3 and summary["failed"] == []
+    assert [fields["partial"] for fields in heard] == ["instant"] * 3
+    cohort = read_cohort(tmp_path / "out")
+    assert [case.name for case in cohort.cases] == ["case0", "case1", "case2"]
+    assert all(len(load_case(case).annotated) > 3 for case in cohort.cases)
+    rows = list(csv.DictReader((tmp_path / "out/confidence.csv").read_text().splitlines()))
+    assert len(rows) == 3 * 14 and rows[7] == {"case": "case0", "slice": "7", "confidence": "1.0"}
+    assert json.loads((tmp_path / "out/report.json").read_text()) == summary
+
+
+def test_a_case_that_fails_is_listed_and_the_others_run(tiny_cohort, tmp_path):
+    (tiny_cohort / "cohort.csv").write_text(
+        (tiny_cohort / "cohort.csv").read_text() + "Ann,missing.nrrd,missing.nrrd,,,,,,,\n"
+    )
+    summary = propagate(tiny_cohort, tmp_path / "out", INSTANT)
+    assert summary["cases"] == 3
+    [failure] = summary["failed"]
+    assert failure["case"] == "Ann" and "missing.nrrd" in failure["message"]
+
+
+def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
+    out = files / "whole.seg.nrrd"
+    summary = propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], settings=INSTANT)
+    geometry = read_image(files / "image.nrrd").geometry
+    label = read_label(out, geometry)
+    assert summary["cases"] == 1 and len(summary["confidence"]) == 14
+    assert np.array_equal(label[7], read_label(files / "label.nrrd", geometry)[7])
+
+
+def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path):
+    cohort = read_cohort(data_dir / "hippocampus")
+    write_cohort(tmp_path / "dense", cohort.cases[1:2], cohort.labels)
+    sparsify(tmp_path / "dense", tmp_path / "sparse", slices="0.4,0.6")
+    propagate(tmp_path / "sparse", tmp_path / "out", PropagateSettings(quality="instant", probabilities=True))
+    result = load_case(read_cohort(tmp_path / "out").cases[0])
+    dense = load_case(read_cohort(tmp_path / "dense").cases[0])
+    assert set(np.unique(result.label)) == {0, 1, 2}
+    for value in (1, 2):
+        assert measure(result.label == value, dense.label == value, dense.spacing).dice > 0.4
+    shares = [read_image(path).array for path in sorted((tmp_path / "out/probabilities").glob("*.nrrd"))]
+    assert len(shares) == 2 and (sum(shares) <= 1 + 1e-4).all()
+
+
+def test_the_spinal_cord_is_found_from_one_slice(data_dir, tmp_path):
+    folder = data_dir / "spinal_cord"
+    summary = propagate_file(folder / "t2.nii.gz", folder / "t2_seg-manual.nii.gz", tmp_path / "all.nrrd")
+    assert summary["cases"] == 1
+    geometry = read_image(folder / "t2.nii.gz").geometry
+    truth = read_label(folder / "t2_seg-manual.nii.gz", geometry)
+    drawn = truth.shape[0] // 2
+    one = propagate_file(folder / "t2.nii.gz", folder / "t2_seg-manual.nii.gz", tmp_path / "one.nrrd", [drawn], axis=2)
+    assert one["cases"] == 1
+    assert dice(read_label(tmp_path / "one.nrrd", geometry), truth) > 0.6
+
+
+def test_a_constant_volume_and_a_tiny_one_are_propagated_without_complaint(files, tmp_path):
+    volume = read_image(files / "image.nrrd")
+    write_image(files / "flat.nrrd", np.full_like(volume.array, 7), volume.geometry)
+    propagate_file(files / "flat.nrrd", files / "label.nrrd", tmp_path / "flat.seg.nrrd", [7], settings=INSTANT)
+    assert read_label(tmp_path / "flat.seg.nrrd", volume.geometry)[7].any()
+
+
+def test_a_slice_that_is_not_drawn_is_refused(files, tmp_path):
+    error = refusal(propagate_file, files / "image.nrrd", files / "label.nrrd", tmp_path / "x.nrrd", [0])
+    assert error.code == "empty_label"
+
+
+def disk(radius: float, size: int = 32) -> torch.Tensor:
+    row, column = np.mgrid[:size, :size] - size / 2
+    inside = torch.from_numpy((row**2 + column**2 <= radius**2).astype(np.float32))
+    return torch.stack([1 - inside, inside])
+
+
+@given(st.floats(3, 14), st.floats(0.05, 1.2))
+@settings(deadline=None, max_examples=30)
+def test_a_shape_shrinks_to_about_the_wanted_area_and_never_grows(radius, share):
+    before = disk(radius)
+    wanted = before[1].sum().item() * share
+    after = before.clone()
+    shrink_to(after, wanted)
+    assert (after[1] <= before[1] + 1e-6).all()
+    assert torch.allclose(after.sum(0), torch.ones(32, 32))
+    if share < 1:
+        assert abs((after[1] > 0.45).sum().item() - wanted) <= 0.25 * before[1].sum().item() + 8
+
+
+def test_the_area_falls_as_one_minus_t_squared_towards_the_absent_slices():
+    stack = disk(10).expand(11, -1, -1, -1)
+    absent = torch.zeros(11, dtype=torch.bool)
+    absent[10] = True
+    areas = (tapered(stack, [0], absent)[:, 1] > 0.45).sum((1, 2)).float()
+    expected = areas[0] * (1 - (torch.arange(11) / 10) ** 2)
+    assert torch.allclose(areas, expected, atol=0.12 * areas[0].item())
+
+
+def test_ends_are_seen_where_hardly_any_foreground_is_left():
+    stack = torch.stack([disk(radius) for radius in (0.1, 1, 8, 9, 8, 1, 0.1)])
+    absent = torch.tensor([True, *[False] * 6])
+    assert beyond_ends(stack, [3], absent).tolist() == [True, True, False, False, False, True, True]
+
+
+def test_soft_dice_of_half_overlapping_masks_is_a_half():
+    first, second = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.0, 1, 1, 0])
+    assert soft_dice(first, second) == pytest.approx(0.5)
+    assert soft_dice(torch.zeros(4), torch.zeros(4)) == 1
