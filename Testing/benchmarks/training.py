@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import torch
+from cases import held_out_split
 
-from sparseseg_trainer.cohort import Cohort, read_cohort, write_cohort
+from sparseseg_trainer.cohort import read_cohort, write_cohort
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
@@ -42,14 +43,6 @@ class Log(Reporter):
 START = time.monotonic()
 
 
-def split(cohort: Cohort, group: str | None) -> tuple[list, list]:
-    """The cases to train on and those held out."""
-    cases = sorted(cohort.cases, key=lambda case: case.name)
-    held_out = [case for case in cases if case.group == group] if group else cases[::5]
-    names = {case.name for case in held_out}
-    return [case for case in cases if case.name not in names], held_out
-
-
 def dice_per_class(predicted, truth, classes: int) -> float:
     """Mean Dice over the classes; 1 where a class is in neither."""
     values = []
@@ -68,7 +61,7 @@ def main() -> None:
     parser.add_argument("--absence", choices=["preset", "on", "off"], default="preset")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="further settings")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--held-out-group")
+    parser.add_argument("--held-out-group", default="")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -90,7 +83,7 @@ def main() -> None:
 def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
     """Train, segment the held-out cases, compare."""
     cohort = read_cohort(arguments.data)
-    training, held_out = split(cohort, arguments.held_out_group)
+    training, held_out = held_out_split(cohort.cases, arguments.held_out_group)
     write_cohort(folder / "dense", training, cohort.labels)
     if arguments.method != "full":
         sparsify(folder / "dense", folder / "sparse")

@@ -13,11 +13,14 @@ from .loop import Run, Stage, seeded, train_stage
 from .losses import segmentation_loss
 from .sampling import mixed_batches
 
+SMALL = 5000  # pixels of a padded slice
+
 
 def network_shape(run: Run) -> NetworkShape:
-    """The segmentation network that the settings ask for."""
-    settings = run.settings
-    return NetworkShape(settings.context, run.data.classes, settings.width, settings.depth, settings.stride)
+    """The network that the settings ask for; small slices are not reduced, they have no detail to spare."""
+    settings, (rows, columns) = run.settings, run.data.grid.shape
+    stride = settings.stride if rows * columns > SMALL else 1
+    return NetworkShape(settings.context, run.data.classes, settings.width, settings.depth, stride)
 
 
 def new_network(run: Run) -> nn.Module:

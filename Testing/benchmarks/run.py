@@ -1,0 +1,56 @@
+"""``make bench``: every benchmark on the real volumes, results in build/bench, tables printed as in docs/benchmarks.md.
+
+    python Testing/benchmarks/run.py [--only propagation|training|segment] [--data ../shared/data]
+
+Hours on two cores. A run that is already in the results is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from tables import print_tables
+
+HERE = Path(__file__).parent
+PROPAGATION = [["left_atrium"], ["promise12"], ["hippocampus"]]
+TRAINING = [
+    *(["left_atrium", "--preset", preset, "--seed", seed] for preset in ("fast", "balanced") for seed in "012"),
+    *(["left_atrium", "--method", "central_only", "--preset", preset] for preset in ("fast", "balanced")),
+    ["left_atrium", "--method", "central_only", "--preset", "fast", "--absence", "off"],
+    ["left_atrium", "--method", "full", "--preset", "fast"],
+    ["promise12", "--preset", "fast"],
+    ["promise12", "--preset", "fast", "--held-out-group", "UCL"],
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["propagation", "training", "segment"])
+    parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        sys.exit(f"The real volumes are not here: {arguments.data} is missing. Name their folder with --data.")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    done = arguments.out / "done.txt"
+    done.touch()
+    plan = [("propagation", command) for command in PROPAGATION] + [("training", command) for command in TRAINING]
+    plan.append(("segment", ["left_atrium"]))
+    for kind, (name, *options) in plan:
+        title = " ".join([kind, name, *options])
+        if arguments.only not in (None, kind) or title in done.read_text().splitlines():
+            continue
+        print(f"== {title}", flush=True)
+        results = arguments.out / f"{kind}.jsonl"
+        command = [sys.executable, str(HERE / f"{kind}.py"), "--data", str(arguments.data / name), "--out", str(results)]
+        subprocess.run([*command, *options], check=True)
+        with done.open("a") as file:
+            file.write(title + "\n")
+    print_tables(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
