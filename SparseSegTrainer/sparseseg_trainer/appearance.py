@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_gradient_magnitude
 from torch import Tensor
 
-ABSENT_SLICES = 6  # absent slices that are learned from, evenly chosen
+DRAWN_SLICES, ABSENT_SLICES = 8, 6  # that are learned from at most, evenly chosen: more would only cost time
 NEIGHBOURS = (-8, -4, 4, 8)  # slices from a drawn one whose propagated label is learned from, with half the weight
 NEIGHBOUR_WEIGHT = 0.5
 REACH = 10.0  # pixels over which the weight of background falls to 1/e: what is far away does not matter
@@ -59,14 +59,19 @@ def _expanded(basis: np.ndarray) -> np.ndarray:
 
 def _training_slices(count: int, drawn: list[int], absent: np.ndarray) -> tuple[list[int], list[float]]:
     """The slices to learn from and their weights."""
-    weights = {index: 1.0 for index in drawn}
-    empty = np.flatnonzero(absent)
-    for index in empty[np.linspace(0, len(empty) - 1, min(ABSENT_SLICES, len(empty))).round().astype(int)]:
-        weights.setdefault(int(index), NEIGHBOUR_WEIGHT)
-    for index in (start + offset for start in drawn for offset in NEIGHBOURS):
+    chosen = _evenly(np.array(drawn), DRAWN_SLICES)
+    weights = dict.fromkeys(chosen, 1.0)
+    for index in _evenly(np.flatnonzero(absent), ABSENT_SLICES):
+        weights.setdefault(index, NEIGHBOUR_WEIGHT)
+    for index in (start + offset for start in chosen for offset in NEIGHBOURS):
         if 0 <= index < count:
             weights.setdefault(index, NEIGHBOUR_WEIGHT)
     return list(weights), list(weights.values())
+
+
+def _evenly(indices: np.ndarray, most: int) -> list[int]:
+    """At most so many of the indices, from the first to the last."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)].tolist()
 
 
 def _pixel_weights(labels: np.ndarray, weights: list[float]) -> np.ndarray:
@@ -92,4 +97,5 @@ def _fitted(sample: Tensor, labels: Tensor, weights: Tensor) -> np.ndarray:
         return loss
 
     optimizer.step(closure)
-    return coefficients.detach().numpy()
+    result = coefficients.detach().numpy()
+    return np.where(np.isin(np.arange(classes), labels.numpy()), result, result[:, :1])

@@ -114,6 +114,16 @@ def check_case_name(name: str) -> None:
         )
 
 
+def refuse_same_folder(cohort: Path, out: Path) -> None:
+    """Raises InputError ("same_folder") if results would go into the folder of the cohort and replace its labels."""
+    if (out / FILE_NAME).is_file() and out.resolve() == cohort.resolve():
+        raise InputError(
+            "same_folder",
+            f"The results would replace the labels and the {FILE_NAME} in {out}.",
+            "Choose another folder for the results.",
+        )
+
+
 def _bad_cell(name: str, column: str, text: str, wanted: str) -> InputError:
     return InputError(
         "bad_cohort",

@@ -52,6 +52,8 @@ def propagate(
     ] = None,
     first: Annotated[int | None, typer.Option(help="First slice of the structure.")] = None,
     last: Annotated[int | None, typer.Option(help="Last slice of the structure.")] = None,
+    reaches_first: Annotated[bool, typer.Option("--reaches-first", help="The structure fills slice 0.")] = False,
+    reaches_last: Annotated[bool, typer.Option("--reaches-last", help="The structure fills the last slice.")] = False,
     axis: Annotated[int | None, typer.Option(help="Slice axis: 0, 1 or 2 for i, j or k.")] = None,
     quality: Annotated[str | None, typer.Option(help="refined (default) or instant.")] = None,
     seed: Seed = None,
@@ -69,9 +71,11 @@ def propagate(
             "slices": slices,
             "first": first,
             "last": last,
+            "reaches_first": reaches_first,
+            "reaches_last": reaches_last,
             "axis": axis,
         }
-        given = {name for name, value in volume.items() if value not in (None, [])}
+        given = {name for name, value in volume.items() if value not in (None, [], False)}
         if cohort is not None and not given:
             return _run_job("propagate", settings, reporter, cohort=cohort, out=out)
         if cohort is not None or not {"image", "label"} <= given:
@@ -163,7 +167,7 @@ def sparsify(
     def work(reporter: Reporter) -> dict:
         from .sparsify import sparsify
 
-        return sparsify(cohort, out, slices=slices, extents=extents)
+        return sparsify(cohort, out, slices, extents, reporter)
 
     _finish(work, as_json)
 

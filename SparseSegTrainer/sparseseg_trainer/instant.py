@@ -60,7 +60,7 @@ def shaped(travelled: Travelled, evidence: Tensor, annotated: list[int], absent:
     All (slice, class, row, column). Annotated slices stay as they were drawn, absent ones are background.
     """
     carried = tapered(travelled.carried, annotated, absent)
-    blurred = carried.cpu().numpy()
+    blurred = carried.cpu().numpy().copy()
     for index, distance in enumerate(travelled.distance.tolist()):
         sigma = min(BLUR_LIMIT, BLUR_AT_START + BLUR * distance)
         blurred[index] = gaussian_filter(blurred[index], (0, sigma, sigma))

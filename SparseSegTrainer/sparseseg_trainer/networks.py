@@ -10,8 +10,9 @@ from torch import nn
 def unet(in_channels: int, out_channels: int, width: int = 16, depth: int = 4) -> nn.Module:
     """2D U-Net of osman2024, "Network Architectures": zero padding, batch normalisation after each convolution.
 
-    ``width`` features at full resolution, doubled at each of ``depth`` (at most 4) down-samplings; input and output
-    are (batch, channel, row, column), rows and columns of any size from 2 ** depth up (MONAI's up-sampling pads).
+    It halves rows and columns four times. ``width`` features at full resolution, doubled at each of the first ``depth``
+    (at most 4) down-samplings. Input and output are (batch, channel, row, column), rows and columns of any size from 16
+    up (MONAI's up-sampling pads), from 32 up to train on batches of one.
     """
     features = tuple(width * 2 ** min(level, depth) for level in range(5))
     network = BasicUNet(

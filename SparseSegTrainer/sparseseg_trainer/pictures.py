@@ -15,12 +15,12 @@ from .matching import read_prediction, read_reference
 from .reporting import Reporter
 from .scores import METRICS, CaseScores
 from .slices import normalise, slice_axis, slice_spacing, to_slices
+from .training.coding import UNCERTAIN
 from .volumes import Geometry, read_geometry, read_image, read_label
 
 SLICES = 8  # of a case
 PSEUDO_CASES = 4  # whose pseudo labels are shown
 MARGIN = 0.15  # around the structures, as a part of their size
-UNCERTAIN = 100  # added to the label in files of pseudo labels
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .case import Case
+from .case import Case, refuse_same_folder
 from .case_loop import run_cases, summary_of
 from .cleanup import keep_touching
 from .cohort import Cohort, read_cohort, write_cohort
 from .devices import choose_device, seed_everything
+from .errors import InputError
 from .files import write_text
 from .instant import instant_result
 from .refinement import refine
@@ -25,8 +26,11 @@ from .registration import shipped_network
 from .reporting import Reporter
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
+from .training.losses import UNCERTAIN
 from .volumes import write_image, write_label
 from .working_grid import WorkingGrid
+
+MOST_CLASSES = UNCERTAIN - 1  # that a volume's own network can learn; label maps mark uncertain pixels above them
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def propagate_case(
     reporter = reporter or Reporter()
     device = choose_device(settings.device)
     seed_everything(settings.seed)
-    grid = WorkingGrid(volume.image, device)
+    grid = WorkingGrid(volume.image, volume.label[list(volume.annotated)].any(0), device)
     drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
     absent = torch.from_numpy(volume.absent(absence=settings.absence))
     reporter.check_cancelled()
@@ -81,6 +85,9 @@ def propagate_case(
     if settings.quality == "instant":
         return result
     on_instant(result)
+    if len(volume.values) > MOST_CLASSES:
+        reporter.warn(f"Case {volume.case.name} has more than {MOST_CLASSES} labels: its result stays the instant one.")
+        return result
     refined = refine(grid.slices, drawn, absent, instant, settings.seed, reporter)
     return _finished(volume, *refined, grid)
 
@@ -109,6 +116,7 @@ def propagate(
     """
     reporter, out = reporter or Reporter(), Path(out)
     given = read_cohort(cohort)
+    refuse_same_folder(given.folder, out)
     failed, confidence = list(given.failed), []
 
     def work(case: Case) -> Case:
@@ -122,7 +130,7 @@ def propagate(
         result = propagate_case(volume, settings, reporter, write_instant)
         _write(volume, result, path, given)
         if settings.probabilities:
-            _write_probabilities(volume, result, out, given)
+            _write_probabilities(volume, result, out / "probabilities" / case.name, given)
         confidence.extend((case.name, index, round(float(value), 3)) for index, value in enumerate(result.confidence))
         return replace(case, label=path, annotated_slices=None)
 
@@ -144,6 +152,8 @@ def propagate_file(
     axis: int | None = None,
     first: int | None = None,
     last: int | None = None,
+    reaches_first: bool = False,
+    reaches_last: bool = False,
     settings: PropagateSettings = PropagateSettings(),
     reporter: Reporter | None = None,
 ) -> dict:
@@ -152,9 +162,14 @@ def propagate_file(
     Raises InputError and ``Cancelled``.
     """
     reporter, out = reporter or Reporter(), Path(out)
+    if out.resolve() in (Path(image).resolve(), Path(label).resolve()):
+        raise InputError("same_file", f"The result would replace {out}.", "Choose another file for the result.")
     annotated = tuple(sorted(set(slices))) if slices else None
-    case = Case(out.name.split(".")[0], Path(image), Path(label), annotated, axis, first, last)
+    case = Case(
+        Path(image).name, Path(image), Path(label), annotated, axis, first, last, "", reaches_first, reaches_last
+    )
     cohort = Cohort(Path(), [case])
+    reporter.progress("propagate", 0, case.name)
     volume = load_case(case)
 
     def write_instant(instant: Propagation) -> None:
@@ -163,6 +178,8 @@ def propagate_file(
 
     result = propagate_case(volume, settings, reporter, write_instant)
     _write(volume, result, out, cohort)
+    if settings.probabilities:
+        _write_probabilities(volume, result, out.with_name(out.name.split(".")[0] + "_probability"), cohort)
     confidence = [round(float(value), 3) for value in result.confidence]
     return summary_of(1, [], label=str(out), confidence=confidence)
 
@@ -172,7 +189,8 @@ def _write(volume: SparseVolume, result: Propagation, path: Path, cohort: Cohort
     write_label(path, array, volume.geometry, cohort.labels)
 
 
-def _write_probabilities(volume: SparseVolume, result: Propagation, out: Path, cohort: Cohort) -> None:
+def _write_probabilities(volume: SparseVolume, result: Propagation, stem: Path, cohort: Cohort) -> None:
+    """Writes the probability of each label into STEM_VALUE.nrrd."""
     for position, label in enumerate(cohort.labels, 1):
         array = from_slices(result.grid.full_class(result.probability, position), volume.axis)
-        write_image(out / "probabilities" / f"{volume.case.name}_{label.value}.nrrd", array, volume.geometry)
+        write_image(stem.with_name(f"{stem.name}_{label.value}.nrrd"), array, volume.geometry)

@@ -6,22 +6,22 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .case import Case
+from .case import Case, check_case_name, refuse_same_folder
+from .case_loop import run_cases, summary_of
 from .cleanup import keep_largest
 from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
-from .errors import InputError
 from .files import full_suffix, write_text
 from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices
-from .reporting import Reporter, TimeLeft
+from .reporting import Reporter
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
 from .volumes import write_image, write_label
@@ -60,24 +60,24 @@ def segment(
             settings = replace(settings, **{name: getattr(info, name)})
     loaded.network.to(choose_device(settings.device))
     cohort = _cases(inputs)
-    done, rows, failed, left = [], [], list(cohort.failed), TimeLeft()
-    for number, case in enumerate(cohort.cases):
-        fraction = number / len(cohort.cases)
-        reporter.progress("segment", fraction, case.name, left(fraction))
-        try:
-            volume = load_case(_unlabelled(case, info.axis), need_label=False)
-            labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
-        except InputError as error:
-            failed.append(CaseFailure.of(case.name, error))
-            continue
+    refuse_same_folder(cohort.folder, out)
+    rows, failed = [], list(cohort.failed)
+
+    def work(case: Case) -> Case:
+        volume = load_case(_unlabelled(case, info.axis), need_label=False)
+        labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
         path = out / "labels" / f"{case.name}.nrrd"
         write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
-        done.append(replace(volume.case, label=path))
         milliliters = math.prod(volume.spacing) / 1000
-        rows += [[case.name, label.name, f"{(labels == label.value).sum() * milliliters:.3f}"] for label in info.labels]
+        rows.extend(
+            [case.name, label.name, f"{(labels == label.value).sum() * milliliters:.3f}"] for label in info.labels
+        )
+        return replace(volume.case, label=path)
+
+    done = run_cases(cohort.cases, failed, work, "segment", reporter)
     write_cohort(out, done, list(info.labels))
     _write_volumes(out, rows)
-    return {"cases": len(done), "failed": [asdict(failure) for failure in failed], "out": str(out)}
+    return summary_of(len(done), failed, out=str(out))
 
 
 def _cases(inputs: Path | list[Path]) -> Cohort:
@@ -87,7 +87,8 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
         return read_cohort(paths[0])
     cases, failed = {}, []
     for path in paths:
-        name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.name
+        name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.resolve().name
+        check_case_name(name)
         if name in cases:
             message = f"Two files are called {name}; {path} was left out."
             failed.append(CaseFailure(name, "duplicate_case", message, "Rename one, or segment it on its own."))

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from .errors import InputError
 from .networks import unet
 
-LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4), "stride": (1, 4)}
+LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4)}
+STRIDES = (1, 2, 4)  # the working grid's sides are multiples of 16
+SMALLEST = 32  # rows and columns that the U-Net needs: 2 x 2 pixels at its bottom, for batch normalization
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,26 @@ class NetworkShape:
 
     def check(self) -> None:
         """Raises InputError ("bad_setting") for a number that no network of this program has."""
-        for name, (low, high) in LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    "bad_setting",
-                    f"The network's '{name}' is {getattr(self, name)}.",
-                    f"It has to be from {low} to {high}.",
-                )
+        check_limits(self, LIMITS)
+        if self.stride not in STRIDES:
+            raise InputError("bad_setting", f"The setting 'stride' is {self.stride}.", "It has to be 1, 2 or 4.")
+
+
+def check_limits(settings, limits: dict[str, tuple[float, float]]) -> None:
+    """Raises InputError ("bad_setting") for an attribute of ``settings`` outside its (lowest, highest) value."""
+    for name, (low, high) in limits.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise InputError(
+                "bad_setting", f"The setting '{name}' is {value}.", f"It has to be from {low:g} to {high:g}."
+            )
 
 
 class SegmentationNetwork(nn.Module):
     """A U-Net that sees ``stride`` x ``stride`` pixels as channels and answers for each of them: cheap on a CPU.
 
-    ``forward`` takes (batch, 1 + 2 context, row, column) in [0, 1], rows and columns multiples of 16, and returns
-    logits (batch, classes + 1, row, column), background first.
+    ``forward`` takes (batch, 1 + 2 context, row, column) in [0, 1], rows and columns multiples of ``stride``, and
+    returns logits (batch, classes + 1, row, column), background first.
     """
 
     def __init__(self, shape: NetworkShape):
@@ -50,6 +58,13 @@ class SegmentationNetwork(nn.Module):
         self.network = unet((1 + 2 * shape.context) * fold, (shape.classes + 1) * fold, shape.width, shape.depth)
 
     def forward(self, images: Tensor) -> Tensor:
+        rows, columns = images.shape[2:]
+        missing = [max(0, SMALLEST * self.stride - side) for side in (columns, rows)]
+        if any(missing):
+            images = F.pad(images, (0, missing[0], 0, missing[1]))
+        return self._logits(images)[..., :rows, :columns]
+
+    def _logits(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
             if self.stride == 1:
                 return self.network(images).float()

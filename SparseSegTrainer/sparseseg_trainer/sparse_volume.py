@@ -39,22 +39,19 @@ class SparseVolume:
     values: tuple[int, ...] = ()
 
     def absent(self, margin_fraction: float = OUTERMOST, absence: bool = True) -> np.ndarray:
-        """Which slices (S,) bool are known to be background without a drawing; none without ``absence``.
+        """Which slices (S,) bool are known to be background though nobody drew on them.
 
-        Those beyond the marked first and last slice; where one is not marked, the outermost slices on its
-        side (this fraction of all, at least one) unless the user said that the structure reaches them. Never
-        an annotated one.
+        Those beyond the marked first and last slice. Where one is not marked and ``absence`` is set: the outermost
+        slices on its side (the fraction of all, at least one) as far out as nothing is drawn, unless the user said
+        that the structure reaches them.
         """
         count = len(self.image)
+        margin = max(1, round(margin_fraction * count)) if absence else 0
+        start = 0 if self.case.reaches_first else min([margin, *self.annotated])
+        stop = count if self.case.reaches_last else max([count - margin, *(index + 1 for index in self.annotated)])
         absent = np.zeros(count, bool)
-        if not absence:
-            return absent
-        margin = max(1, round(margin_fraction * count))
-        start = (0 if self.case.reaches_first else margin) if self.first is None else self.first
-        stop = (count if self.case.reaches_last else count - margin) if self.last is None else self.last + 1
-        absent[:start] = True
-        absent[stop:] = True
-        absent[list(self.annotated)] = False
+        absent[: start if self.first is None else self.first] = True
+        absent[stop if self.last is None else self.last + 1 :] = True
         return absent
 
     def file_values(self, label: np.ndarray) -> np.ndarray:
@@ -71,6 +68,12 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
     """
     volume = read_image(case.image, case.name)
     geometry = volume.geometry
+    if case.axis not in (None, 0, 1, 2):
+        raise InputError(
+            "bad_axis",
+            f"Case {case.name}: there is no slice axis {case.axis}.",
+            "Choose 0, 1 or 2 for the image's i, j or k.",
+        )
     axis = slice_axis(geometry) if case.axis is None else case.axis
     count = geometry.size[axis]
     _check_slices(case, count)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from .cohort import CaseFailure, read_cohort, write_cohort
+from .case import refuse_same_folder
+from .case_loop import run_cases, summary_of
+from .cohort import read_cohort, write_cohort
 from .errors import InputError
+from .reporting import Reporter
 from .slices import from_slices, slice_axis
 from .sparse_volume import read_drawn_slices
 from .volumes import read_geometry, write_label
 
 
-def sparsify(cohort_folder: Path, out: Path, slices: str = "central", extents: bool = False) -> dict:
+def sparsify(
+    cohort_folder: Path,
+    out: Path,
+    slices: str = "central",
+    extents: bool = False,
+    reporter: Reporter | None = None,
+) -> dict:
     """Writes a cohort into ``out`` whose labels keep only ``slices`` of those in ``cohort_folder``.
 
     ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), or slice numbers.
@@ -26,14 +36,12 @@ def sparsify(cohort_folder: Path, out: Path, slices: str = "central", extents: b
     choose_slices(slices, 100)  # a mistake in ``slices`` is the caller's, not each case's
     out = Path(out)
     cohort = read_cohort(cohort_folder)
-    sparse, failed = [], list(cohort.failed)
-    for case in cohort.cases:
-        try:
-            sparse.append(_sparse_case(case, out, slices, extents))
-        except InputError as error:
-            failed.append(CaseFailure.of(case.name, error))
+    refuse_same_folder(cohort.folder, out)
+    failed = list(cohort.failed)
+    work = partial(_sparse_case, out=out, slices=slices, extents=extents)
+    sparse = run_cases(cohort.cases, failed, work, "sparsify", reporter or Reporter())
     write_cohort(out, sparse, cohort.labels)
-    return {"cases": len(sparse), "failed": [asdict(failure) for failure in failed]}
+    return summary_of(len(sparse), failed)
 
 
 def choose_slices(text: str, count: int) -> list[int]:

@@ -41,7 +41,7 @@ def demons(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
 def carry(volume: SparseVolume, field: Field) -> np.ndarray:
     """The drawn slice carried to its neighbors (S, H, W) on the working grid, background beyond marked ends."""
     [centre] = volume.annotated
-    working = WorkingGrid(volume.image)
+    working = WorkingGrid(volume.image, volume.label[centre] > 0)
     slices = working.slices.numpy()
     grid = np.mgrid[: slices.shape[1], : slices.shape[2]]
     carried = np.empty((len(slices), len(volume.values) + 1, *slices.shape[1:]), np.float32)

@@ -45,7 +45,14 @@ def main() -> None:
             continue
         print(f"== {title}", flush=True)
         results = arguments.out / f"{kind}.jsonl"
-        command = [sys.executable, str(HERE / f"{kind}.py"), "--data", str(arguments.data / name), "--out", str(results)]
+        command = [
+            sys.executable,
+            str(HERE / f"{kind}.py"),
+            "--data",
+            str(arguments.data / name),
+            "--out",
+            str(results),
+        ]
         subprocess.run([*command, *options], check=True)
         with done.open("a") as file:
             file.write(title + "\n")

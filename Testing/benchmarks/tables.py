@@ -27,10 +27,18 @@ def print_tables(folder: Path) -> None:
             print(f"| {name} | {dice} | {whole['seconds']:.1f} |")
     trainings = runs(folder / "training.jsonl")
     if trainings:
-        print("\nTraining\n\n| data | held out | method | preset | absence | seed | Dice | training s | threads | peak MB |")
+        print("\nTraining\n")
+        print("| data | held out | method | preset | absence | seed | Dice | training s | threads | peak MB |")
         print("|" + "---|" * 10)
     for run in sorted(trainings, key=lambda run: (run["data"], run["preset"], run["method"], run["seed"])):
-        columns = [run["data"], run["held_out"], run["method"], run["preset"], run.get("absence", "preset"), run["seed"]]
+        columns = [
+            run["data"],
+            run["held_out"],
+            run["method"],
+            run["preset"],
+            run.get("absence", "preset"),
+            run["seed"],
+        ]
         figures = [f"{run['dice']:.3f} ± {run['dice_sd']:.3f}", run["seconds"], run["threads"], run["peak_mb"]]
         print("| " + " | ".join(map(str, columns + figures)) + " |")
     for run in runs(folder / "segment.jsonl"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import refusal
 
-from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort
+from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
 from sparseseg_trainer.ends import beyond_ends, shrink_to, tapered
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
 from sparseseg_trainer.propagation import soft_dice
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.sparse_volume import SparseVolume
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.volumes import read_image, read_label, write_image
+from sparseseg_trainer.volumes import Geometry, read_image, read_label, write_image
 
 INSTANT = PropagateSettings(quality="instant")
 
@@ -77,7 +79,7 @@ def test_a_second_drawn_slice_changes_nothing_on_the_far_side_of_the_first_but_f
     from sparseseg_trainer.working_grid import WorkingGrid
 
     dense = load_case(read_cohort(dense_cohort).cases[0])
-    grid = WorkingGrid(dense.image)
+    grid = WorkingGrid(dense.image, dense.label.any(0))
     fields = Fields(shipped_network(), grid.slices)
     labels = {index: grid.soft_label(dense.label[index], 1) for index in (7, 9)}
     one = propagate_labels(fields, {7: labels[7]}).carried
@@ -107,21 +109,79 @@ def test_any_slice_axis_can_be_chosen(dense_cohort, tmp_path, axis):
 
 
 def test_a_cohort_is_propagated_into_a_cohort_with_labels_confidence_and_report(tiny_cohort, tmp_path):
-    heard = []
-
-    class Listening(Reporter):
-        def result(self, **fields):
-            heard.append(fields)
-
-    summary = propagate(tiny_cohort, tmp_path / "out", reporter=Listening())
+    summary = propagate(tiny_cohort, tmp_path / "out", INSTANT)
     assert summary["cases"] == 3 and summary["failed"] == []
-    assert [fields["partial"] for fields in heard] == ["instant"] * 3
     cohort = read_cohort(tmp_path / "out")
     assert [case.name for case in cohort.cases] == ["case0", "case1", "case2"]
     assert all(len(load_case(case).annotated) > 3 for case in cohort.cases)
     rows = list(csv.DictReader((tmp_path / "out/confidence.csv").read_text().splitlines()))
     assert len(rows) == 3 * 14 and rows[7] == {"case": "case0", "slice": "7", "confidence": "1.0"}
     assert json.loads((tmp_path / "out/report.json").read_text()) == summary
+
+
+def test_the_instant_result_is_there_before_the_refined_one(files):
+    heard, out = [], files / "whole.nrrd"
+    geometry = read_image(files / "image.nrrd").geometry
+
+    class Listening(Reporter):
+        def result(self, **fields):
+            heard.append((fields["partial"], read_label(out, geometry)))
+
+    propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], reporter=Listening())
+    [(partial, instant)] = heard
+    assert partial == "instant" and instant.any()
+    assert not np.array_equal(instant, read_label(out, geometry))
+
+
+def test_a_cohort_is_never_propagated_into_its_own_folder(tiny_cohort):
+    before = (tiny_cohort / "cohort.csv").read_bytes()
+    assert refusal(propagate, tiny_cohort, tiny_cohort, INSTANT).code == "same_folder"
+    assert (tiny_cohort / "cohort.csv").read_bytes() == before
+
+
+def test_a_drawing_is_never_replaced_by_the_result(files):
+    arguments = files / "image.nrrd", files / "label.nrrd", files / "label.nrrd"
+    assert refusal(propagate_file, *arguments).code == "same_file"
+
+
+def tube(size: int, radius: float, drawn: int) -> SparseVolume:
+    """60 slices of ``size`` squared with a bright tube from end to end, drawn on one slice."""
+    row, column = np.mgrid[:size, :size] - size / 2
+    inside = np.broadcast_to(row**2 + column**2 <= radius**2, (60, size, size))
+    noise = np.random.default_rng(0).normal(0, 0.03, inside.shape)
+    label = np.zeros(inside.shape, np.uint8)
+    label[drawn] = inside[drawn]
+    case = Case("tube", Path("tube.nrrd"), reaches_first=True, reaches_last=True)
+    image = (0.3 + 0.4 * inside + noise).astype(np.float32)
+    geometry = Geometry((size, size, 60), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return SparseVolume(case, image, label, (drawn,), None, None, 2, geometry, (1.0,) * 3, (1,))
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 59])
+def test_a_structure_drawn_at_the_edge_of_the_volume_is_followed_inwards(drawn):
+    volume = tube(40, 9, drawn)
+    volume.case.reaches_first = volume.case.reaches_last = False
+    label = propagate_case(volume, INSTANT).label
+    assert label[[drawn, 10, 30, 45]].any((1, 2)).all()
+
+
+def test_a_small_structure_in_a_large_image_is_followed_too():
+    volume = tube(512, 6, 30)
+    label = propagate_case(volume, INSTANT).label
+    for index in (5, 20, 40, 55):
+        assert dice(label[index : index + 1], volume.label[30:31]) > 0.8
+
+
+def test_a_structure_that_reaches_both_ends_fills_the_volume():
+    assert propagate_case(tube(40, 9, 30), INSTANT).label.any((1, 2)).all()
+
+
+def test_without_the_assumption_of_absence_marked_ends_still_count():
+    volume = tube(40, 9, 30)
+    volume.case.reaches_first = volume.case.reaches_last = False
+    volume.first = 20
+    absent = volume.absent(absence=False)
+    assert absent[:20].all() and not absent[20:].any()
 
 
 def test_a_case_that_fails_is_listed_and_the_others_run(tiny_cohort, tmp_path):
@@ -159,12 +219,12 @@ def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path)
 
 def test_the_spinal_cord_is_found_from_one_slice(data_dir, tmp_path):
     folder = data_dir / "spinal_cord"
-    summary = propagate_file(folder / "t2.nii.gz", folder / "t2_seg-manual.nii.gz", tmp_path / "all.nrrd")
-    assert summary["cases"] == 1
     geometry = read_image(folder / "t2.nii.gz").geometry
     truth = read_label(folder / "t2_seg-manual.nii.gz", geometry)
     drawn = truth.shape[0] // 2
-    one = propagate_file(folder / "t2.nii.gz", folder / "t2_seg-manual.nii.gz", tmp_path / "one.nrrd", [drawn], axis=2)
+    one = propagate_file(
+        folder / "t2.nii.gz", folder / "t2_seg-manual.nii.gz", tmp_path / "one.nrrd", [drawn], axis=2, settings=INSTANT
+    )
     assert one["cases"] == 1
     assert dice(read_label(tmp_path / "one.nrrd", geometry), truth) > 0.6
 
@@ -206,7 +266,8 @@ def test_the_area_falls_as_one_minus_t_squared_towards_the_absent_slices():
     absent[10] = True
     areas = (tapered(stack, [0], absent)[:, 1] > 0.45).sum((1, 2)).float()
     expected = areas[0] * (1 - (torch.arange(11) / 10) ** 2)
-    assert torch.allclose(areas, expected, atol=0.12 * areas[0].item())
+    # a shape shrinks by whole rings of pixels, the smallest of which holds a sixth of this disk
+    assert torch.allclose(areas, expected, atol=areas[0].item() / 6)
 
 
 def test_ends_are_seen_where_hardly_any_foreground_is_left():

@@ -55,5 +55,5 @@ def test_smoothness_of_a_linear_field_is_its_squared_slope():
 
 def test_the_loss_of_equal_slices_under_no_displacement_is_nothing():
     image, field = blob(20, 20).view(1, 1, 48, 48), torch.zeros(1, 2, 48, 48)
-    assert registration_loss(image, image, field, "mse", 1.0).item() == 0
+    assert registration_loss(image, image, field, "mse", 1.0).item() < 1e-9
     assert abs(registration_loss(image, image, field, "ncc", 1.0).item()) < 0.05

@@ -94,7 +94,8 @@ def test_marked_ends_replace_the_assumption():
 
 
 def test_absence_can_be_switched_off_and_is_wider_on_request():
-    assert absent_slices(bare_volume(14, (7,), 3, 9), absence=False) == []
+    assert absent_slices(bare_volume(14, (7,)), absence=False) == []
+    assert absent_slices(bare_volume(14, (7,), 3, 9), absence=False) == [0, 1, 2, 10, 11, 12, 13]
     assert absent_slices(bare_volume(20, (7,)), margin_fraction=0.1) == [0, 1, 18, 19]
 
 

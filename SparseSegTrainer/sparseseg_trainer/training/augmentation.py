@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .losses import UNCERTAIN, one_hot
+from .coding import UNCERTAIN
+from .losses import one_hot
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..case_loop import run_cases
 from ..cohort import Case, CaseFailure, Cohort
 from ..cohort_grid import CohortGrid, choose_grid, pad, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
-from ..reporting import Reporter, TimeLeft
+from ..reporting import Reporter
 from ..slices import resample_slices, slice_axis, slice_spacing
 from ..sparse_volume import SparseVolume, load_case
 from ..volumes import read_geometry
 from .memory import available_bytes
 
 MAX_CLASSES = 100
-SCHEMA = 4  # of the cache, part of its fingerprint
+IMAGES, LABELS = "images.raw", "labels.raw"  # the stacks, byte after byte
+SCHEMA = 5  # of the cache, part of its fingerprint
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,14 @@ class PreparedCohort:
         """Treat the slices known to be background as unknown."""
         self.cases = [replace(case, absent=()) for case in self.cases]
 
-    def to(self, device: torch.device) -> PreparedCohort:
-        """Move the slices to the device if they fill less than half of its free memory, else leave them on disk."""
+    def resident_bytes(self, device: torch.device) -> int:
+        """What the slices would take of the device's memory: 0 if they fill half of it, then they stay on disk."""
         size = self.images.numel() + self.labels.numel()
-        if size < available_bytes(device) / 2:
+        return size if size < available_bytes(device) / 2 else 0
+
+    def to(self, device: torch.device) -> PreparedCohort:
+        """Move the slices to the device, or leave them on disk (``resident_bytes``)."""
+        if self.resident_bytes(device):
             # clone: a memory-mapped file is read once, here
             self.images, self.labels = self.images.clone().to(device), self.labels.clone().to(device)
         return self
@@ -99,25 +108,28 @@ class PreparedCohort:
 def prepare(cohort: Cohort, folder: Path, pixels: int, reporter: Reporter) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
-    Cases that cannot be used are in ``failed``. Raises ``InputError`` if none is left.
+    Cases that cannot be used are in ``failed``. Raises ``InputError`` if none is left or the disk is full.
     """
-    fingerprint = _fingerprint(cohort, pixels)
+    current = fingerprint(cohort, pixels)
     index = folder / "index.json"
-    if not index.exists() or json.loads(index.read_text())["fingerprint"] != fingerprint:
-        _write_cache(cohort, folder, pixels, fingerprint, reporter)
+    if not index.exists() or json.loads(index.read_text())["fingerprint"] != current:
+        index.unlink(missing_ok=True)  # it belongs to the files that are replaced now
+        _write_cache(cohort, folder, pixels, current, reporter)
     content = json.loads(index.read_text())
-    arrays = [torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("images", "labels")]
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
     failed = [CaseFailure(**failure) for failure in content["failed"]]
     grid = CohortGrid(**_tuples(content["grid"]))
-    return PreparedCohort(*arrays, cases, grid, len(cohort.labels), cohort.failed + failed, fingerprint)
+    stack = (cases[-1].stop, *grid.shape)
+    arrays = [torch.from_numpy(np.memmap(folder / name, np.uint8, "c", shape=stack)) for name in (IMAGES, LABELS)]
+    return PreparedCohort(*arrays, cases, grid, len(cohort.labels), cohort.failed + failed, current)
 
 
 def _tuples(values: dict) -> dict:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def _fingerprint(cohort: Cohort, pixels: int) -> str:
+def fingerprint(cohort: Cohort, pixels: int) -> str:
+    """Changes whenever the prepared cohort would be another: files, drawn slices, marked ends, labels, resolution."""
     described = [SCHEMA, pixels, [label.value for label in cohort.labels]]
     for case in cohort.cases:
         files = [path for path in (case.image, case.label) if path is not None and path.exists()]
@@ -127,62 +139,67 @@ def _fingerprint(cohort: Cohort, pixels: int) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def _measure(cases: list[Case]) -> tuple[list[Case], list, list, list, list[CaseFailure]]:
-    """Slices, sizes and spacings of the cases, from the headers alone."""
-    good, counts, sizes, spacings, failed = [], [], [], [], []
-    for case in cases:
-        try:
-            geometry = read_geometry(case.image, case.name)
-        except InputError as error:
-            failed.append(CaseFailure.of(case.name, error))
-            continue
+@dataclass(frozen=True)
+class _Slices:
+    """A case's slices by the header of its image alone: rows and columns, and their spacing in mm."""
+
+    case: Case
+    size: tuple[int, int]
+    spacing: tuple[float, float]
+
+    @classmethod
+    def of(cls, case: Case) -> _Slices:
+        geometry = read_geometry(case.image, case.name)
         axis = slice_axis(geometry) if case.axis is None else case.axis
-        columns_rows = [geometry.size[other] for other in range(3) if other != axis]
-        good.append(case)
-        counts.append(geometry.size[axis])
-        sizes.append((columns_rows[1], columns_rows[0]))
-        spacings.append(slice_spacing(geometry, axis)[1:])
-    return good, counts, sizes, spacings, failed
+        columns, rows = (geometry.size[other] for other in range(3) if other != axis)
+        return cls(case, (rows, columns), slice_spacing(geometry, axis)[1:])
 
 
-def _write_cache(cohort: Cohort, folder: Path, pixels: int, fingerprint: str, reporter: Reporter) -> None:
+def _write_cache(cohort: Cohort, folder: Path, pixels: int, current: str, reporter: Reporter) -> None:
     if len(cohort.labels) > MAX_CLASSES:
         raise InputError(
             "too_many_labels",
             f"The cohort has {len(cohort.labels)} labels.",
             f"Train at most {MAX_CLASSES} labels at once.",
         )
-    cases, counts, sizes, spacings, failed = _measure(cohort.cases)
-    if not cases:
-        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
-    grid = choose_grid(sizes, spacings, pixels)
-    prepared, start, left = [], 0, TimeLeft()
-    with whole_file(folder / "images.npy") as image_file, whole_file(folder / "labels.npy") as label_file:
-        stack = (sum(counts), *grid.shape)
-        images, labels = (np.lib.format.open_memmap(path, "w+", np.uint8, stack) for path in (image_file, label_file))
-        for done, (case, spacing) in enumerate(zip(cases, spacings, strict=True)):
-            reporter.progress("prepare", done / len(cases), case.name, left(done / len(cases)))
-            try:
-                volume = load_case(case)
-            except InputError as error:
-                failed.append(CaseFailure.of(case.name, error))
-                continue
-            entry = _describe(volume, start, grid, spacing)
-            here = slice(start, entry.stop)
-            images[here] = to_working_grid(volume.image, entry.size, grid.shape)
-            labels[here] = _working_label(volume.label, volume.annotated, entry.size, grid.shape)
-            prepared.append(entry)
-            start = entry.stop
-        images.flush(), labels.flush()
-    if not prepared:
-        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+    failed: list[CaseFailure] = []
+    measured = _some(run_cases(cohort.cases, failed, _Slices.of, "measure", reporter))
+    grid = choose_grid([found.size for found in measured], [found.spacing for found in measured], pixels)
+    spacings = {found.case.name: found.spacing for found in measured}
+    with whole_file(folder / IMAGES) as image_file, whole_file(folder / LABELS) as label_file:
+        # written one after the other, not mapped: a full disk then is an error, and only what was read is there
+        with image_file.open("wb") as images, label_file.open("wb") as labels:
+            work = _appender(grid, spacings, images, labels)
+            prepared = _some(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
     content = {
-        "fingerprint": fingerprint,
+        "fingerprint": current,
         "grid": asdict(grid),
         "cases": [asdict(case) for case in prepared],
         "failed": [asdict(failure) for failure in failed],
     }
     write_text(folder / "index.json", json.dumps(content))
+
+
+def _some(found: list) -> list:
+    if not found:
+        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+    return found
+
+
+def _appender(grid: CohortGrid, spacings: dict, images: BinaryIO, labels: BinaryIO) -> Callable[[Case], PreparedCase]:
+    """A function that reads a case and appends its slices to the open files of images and labels."""
+
+    def append(case: Case) -> PreparedCase:
+        volume = load_case(case)
+        entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
+        for file, slices in (
+            (images, to_working_grid(volume.image, entry.size, grid.shape)),
+            (labels, _working_label(volume.label, volume.annotated, entry.size, grid.shape)),
+        ):
+            file.write(slices.tobytes())
+        return entry
+
+    return append
 
 
 def _describe(volume: SparseVolume, start: int, grid: CohortGrid, spacing) -> PreparedCase:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .losses import UNCERTAIN
+from .coding import UNCERTAIN
 
 TRUST = 0.6  # share of a propagated label beside the network's prediction, next to the drawn slice
 FADING = 10.0  # slices after which that share has fallen to 1/e

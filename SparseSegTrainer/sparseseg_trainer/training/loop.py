@@ -45,6 +45,7 @@ class Stage:
     epoch_batches: Callable[[int, nn.Module, torch.Generator], list]
     batch_loss: Callable[[nn.Module, object, torch.Generator], Tensor]
     steps: int  # batches in an epoch
+    batch_setting: str = "batch"  # what is halved where the memory is not enough; ``epoch_batches`` reads it anew
 
 
 def seeded(*parts) -> torch.Generator:
@@ -147,9 +148,7 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
 
     A checkpoint is written after every epoch. Raises ``Cancelled`` when the user asks to stop.
     """
-    trainer = Trainer(run, stage)
-    if trainer.path.exists():
-        trainer.load()
+    trainer = _last_state(run, stage)
     left, start = TimeLeft(), trainer.epoch
     while trainer.epoch < stage.epochs:
         epoch = trainer.epoch
@@ -161,11 +160,13 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
 
         try:
             loss = trainer.train_epoch(tick)
-        except torch.OutOfMemoryError:
-            make_room(run)
-            trainer = Trainer(run, stage)
-            if trainer.path.exists():
-                trainer.load()
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            loss = None
+        if loss is None:  # after the block, where the error no longer keeps what filled the memory
+            make_room(run, stage.batch_setting)
+            trainer = _last_state(run, stage)
             continue
         run.curves.append(
             {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
@@ -175,11 +176,25 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
     return trainer.averaged.eval()
 
 
-def make_room(run: Run) -> None:
-    """Halve the batch; if it is one slice already, go on with the CPU. Raises on a CPU."""
-    batch = run.settings.batch // 2
+def _last_state(run: Run, stage: Stage) -> Trainer:
+    """The trainer of a stage, continued from its checkpoint if there is one."""
+    trainer = Trainer(run, stage)
+    if trainer.path.exists():
+        trainer.load()
+    return trainer
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; a CPU's allocator says so in a plain RuntimeError (Windows, Linux)."""
+    signs = ("not enough memory", "can't allocate memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
+
+
+def make_room(run: Run, batch_setting: str) -> None:
+    """Halve the batch; if it is one slice already, go on with the CPU. Raises MemoryError on a CPU."""
+    batch = getattr(run.settings, batch_setting) // 2
     if batch:
-        run.settings = dataclasses.replace(run.settings, batch=batch)
+        run.settings = dataclasses.replace(run.settings, **{batch_setting: batch})
         run.reporter.warn(f"The memory was not enough: the training goes on with {batch} slices at a time.")
     elif run.device.type == "cpu":
         raise MemoryError("not enough memory for a batch of one slice")

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNCERTAIN = 100
+from .coding import UNCERTAIN
+
 SIGMA = 1.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError
+from ..segmentation_network import NetworkShape, check_limits
 from .augmentation import Augmentation
 from .settings import TrainSettings
 
@@ -106,21 +107,60 @@ FAST = BALANCED | {
     "reach": 8,
 }
 
+# Lowest and highest value of each number; those of the network are in ``NetworkShape``.
+COUNT, SHARE, RATE, WEIGHT = (1, 10**6), (0, 1), (1e-8, 1), (0, 1000)
+LIMITS = {
+    "absence_share": SHARE,
+    "pixels": (0, 10**8),
+    "learning_rate": RATE,
+    "weight_decay": SHARE,
+    "halve_every": COUNT,
+    "averaging": (0, 0.99999),
+    "batch": COUNT,
+    "epochs": COUNT,
+    "baseline_epochs": COUNT,
+    "steps": (0, 10**6),
+    "gamma": WEIGHT,
+    "semi_epochs": COUNT,
+    "K1": (0, 10**6),
+    "K2": (0, 10**6),
+    "alpha_f": WEIGHT,
+    "semi_learning_rate": RATE,
+    "registration_epochs": COUNT,
+    "registration_batch": COUNT,
+    "registration_learning_rate": RATE,
+    "reach": (0, 10**6),
+    "smoothing": (0, 1000),
+    "beta": WEIGHT,
+    "gamma_certain": WEIGHT,
+    "gamma_uncertain": WEIGHT,
+    "drawn_share": SHARE,
+}
+AUGMENTATION_LIMITS = {
+    "rotation": (0, 180),
+    "scale": SHARE,
+    "shift": SHARE,
+    "elastic": SHARE,
+    "gamma": (0, 5),
+    "contrast": SHARE,
+    "brightness": SHARE,
+    "noise": SHARE,
+    "blur": SHARE,
+}
+
 PRESETS = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
     """The settings with what was left out filled in from the preset. Raises ``InputError`` for impossible values."""
     resolved = dataclasses.replace(settings, **(PRESETS[settings.preset] | settings.known()))
-    for name in ("batch", "epochs", "baseline_epochs", "semi_epochs", "width", "depth", "stride", "learning_rate"):
-        if not getattr(resolved, name) > 0:
-            raise InputError(
-                "bad_setting", f"The setting '{name}' is {getattr(resolved, name)}.", "It has to be above 0."
-            )
-    if not 0 <= resolved.K1 <= resolved.K2:
+    check_limits(resolved, LIMITS)
+    check_limits(resolved.augmentation, AUGMENTATION_LIMITS)
+    NetworkShape(resolved.context, 1, resolved.width, resolved.depth, resolved.stride).check()
+    if not resolved.K1 <= resolved.K2:
         raise InputError(
             "bad_setting",
             f"The settings K1 and K2 are {resolved.K1} and {resolved.K2}.",
-            "K1 has to be at least 0 and K2 at least K1.",
+            "K2 has to be at least K1.",
         )
     return resolved

@@ -60,10 +60,10 @@ def _fused_case(run: Run, semi: nn.Module, registration: nn.Module, case: Prepar
 
 def _predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> list[Tensor]:
     """Probabilities (some slices, classes + 1, rows, columns) on the CPU, in order."""
-    parts = []
+    parts, device = [], next(network.parameters()).device  # not the run's, which changes when the GPU is full
     for some in numbers.split(CHUNK):
         run.reporter.check_cancelled()
-        images = run.data.batch(some, run.settings.context).to(run.device)
+        images = run.data.batch(some, run.settings.context).to(device)
         parts.append(probabilities(network, images, flips).cpu())
     return parts
 

@@ -20,8 +20,8 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
     steps = steps_per_epoch(run, len(first))
 
     def epoch_batches(epoch, averaged, generator):
-        numbers = draw(first, steps * settings.registration_batch, generator)
-        return list(numbers.view(steps, settings.registration_batch))
+        batch = run.settings.registration_batch  # read anew: it is halved when the memory is not enough
+        return list(draw(first, steps * batch, generator).view(steps, batch))
 
     def batch_loss(network, numbers, generator):
         lower, upper = data.batch(numbers).to(run.device), data.batch(numbers + 1).to(run.device)
@@ -30,4 +30,5 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
         return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
 
     rate, epochs = settings.registration_learning_rate, settings.registration_epochs
-    return train_stage(run, Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps))
+    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, "registration_batch")
+    return train_stage(run, stage)

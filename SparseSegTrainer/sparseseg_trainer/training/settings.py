@@ -28,8 +28,8 @@ class TrainSettings:
     pixels: int | None = None  # working resolution: pixels of the median slice, 0 = as acquired
     context: int | None = None  # neighbouring slices on each side given to the network besides (2.5D)
     width: int | None = None  # features of the U-Net's first level
-    depth: int | None = None  # down-samplings of the U-Net
-    stride: int | None = None  # the U-Net works on slices reduced by this factor
+    depth: int | None = None  # how many of the U-Net's four down-samplings double the features
+    stride: int | None = None  # the U-Net works on slices reduced by this factor: 1, 2 or 4
 
     optimizer: Literal["adam", "adamw"] | None = None
     learning_rate: float | None = None

@@ -5,8 +5,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ...cohort import Cohort
+from ...errors import InputError
 from ..loop import Run
 from ..supervised import train_supervised
+
+
+def check_dense(cohort: Cohort) -> None:
+    """Raises InputError ("sparse_cohort") if a case says that only some slices are drawn."""
+    for case in cohort.cases:
+        if case.annotated_slices is not None:
+            raise InputError(
+                "sparse_cohort",
+                f"Case {case.name} lists annotated slices, but the method full takes every other slice as background.",
+                "Choose the method collaborative or central_only, or leave annotated_slices empty in cohort.csv if all "
+                "slices are drawn.",
+            )
 
 
 def train(run: Run) -> nn.Module:
