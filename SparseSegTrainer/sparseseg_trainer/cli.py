@@ -92,7 +92,7 @@ def propagate(
 @app.command()
 def train(
     cohort: Cohort,
-    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model; NAME.sparseseg also packs it.")],
     method: Annotated[str | None, typer.Option(help="collaborative (default), central_only or full.")] = None,
     preset: Annotated[str | None, typer.Option(help="fast, balanced (default) or paper.")] = None,
     seed: Seed = None,

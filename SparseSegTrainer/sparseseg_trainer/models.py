@@ -11,6 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
+from .cohort_grid import BRIGHTNESS
 from .errors import InputError
 from .files import whole_file, write_text
 from .labels import Label
@@ -31,7 +32,7 @@ class ModelInfo:
     labels: tuple[Label, ...]
     spacing: tuple[float, float]  # mm (row, column) of the slices that the network sees
     axis: int | None = None  # slice axis of volumes, None: that of largest spacing
-    brightness: float = 0.35  # mean that intensities are brought to, after percentiles 0.5 and 99.5 became 0 and 1
+    brightness: float = BRIGHTNESS  # mean of intensities, after percentiles 0.5 and 99.5 became 0 and 1
     flips: bool = False  # average over mirrored slices
     largest_component: bool = True
     smoothing: float = 0.0  # mm along slices
@@ -115,37 +116,30 @@ def _info(path: Path, content: bytes) -> ModelInfo:
             )
         if schema != SCHEMA or kind != "segmentation":
             raise _not_a_model(path, "it is of another kind")
-        # ``from_dict`` has no lists of dataclasses and no free dictionaries: these are made here
-        labels = tuple(from_dict(Label, label) for label in values.pop("labels"))
-        notes = {name: dict(values.pop(name)) for name in ("training", "figures")}
-        shape = from_dict(NetworkShape, values.pop("network"))
-        shape.check()
-        info = ModelInfo(network=shape, labels=labels, **_plain(values), **notes)
+        info = from_dict(ModelInfo, values)
+        info.network.check()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _not_a_model(path, f"model.json is not as it should be ({error})") from error
     except InputError as error:
         if error.code in ("model_too_new", "not_a_model"):
             raise
         raise _not_a_model(path, error.message) from error
-    if len(info.labels) != shape.classes or not all(0.001 < side < 1000 for side in info.spacing):
-        raise _not_a_model(path, "model.json contradicts itself")
+    _check_sense(path, info)
     return info
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """The entries of ``ModelInfo`` that are plain values, for ``from_dict`` to check."""
-
-    spacing: tuple[float, float]
-    axis: int | None = None
-    brightness: float = 0.35
-    flips: bool = False
-    largest_component: bool = True
-    smoothing: float = 0.0
-
-
-def _plain(values: dict) -> dict:
-    return asdict(from_dict(_Plain, values))
+def _check_sense(path: Path, info: ModelInfo) -> None:
+    values = [label.value for label in info.labels]
+    rules = {
+        "labels": len(set(values)) == len(values) == info.network.classes and all(0 < v < 65536 for v in values),
+        "spacing": all(0.001 < side < 1000 for side in info.spacing),
+        "axis": info.axis in (None, 0, 1, 2),
+        "brightness": 0 < info.brightness < 1,
+        "smoothing": 0 <= info.smoothing <= 1000,
+    }
+    for name, kept in rules.items():
+        if not kept:
+            raise _not_a_model(path, f"the entry '{name}' of model.json cannot be right")
 
 
 def _not_a_model(path: Path, reason: str) -> InputError:

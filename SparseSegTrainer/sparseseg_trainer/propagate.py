@@ -26,7 +26,7 @@ from .registration import shipped_network
 from .reporting import Reporter
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
-from .training.losses import UNCERTAIN
+from .training.coding import UNCERTAIN
 from .volumes import write_image, write_label
 from .working_grid import WorkingGrid
 

@@ -38,9 +38,7 @@ def check_limits(settings, limits: dict[str, tuple[float, float]]) -> None:
     for name, (low, high) in limits.items():
         value = getattr(settings, name)
         if not low <= value <= high:
-            raise InputError(
-                "bad_setting", f"The setting '{name}' is {value}.", f"It has to be from {low:g} to {high:g}."
-            )
+            raise InputError("bad_setting", f"The setting '{name}' is {value}.", f"It has to be from {low} to {high}.")
 
 
 class SegmentationNetwork(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -102,6 +103,14 @@ def test_cut_weights_are_refused(model, keep):
         {"labels": [{"value": 1, "name": "x", "color": [1, 0, 0]}]},
         {"spacing": [1.0]},
         {"spacing": [0.0, 1.0]},
+        {"labels": [asdict(LABELS[0]), asdict(LABELS[0])]},
+        {"labels": [asdict(LABELS[0]), asdict(LABELS[1]) | {"value": 0}]},
+        {"labels": [asdict(LABELS[0]), asdict(LABELS[1]) | {"value": 65536}]},
+        {"axis": 3},
+        {"axis": -1},
+        {"brightness": 0.0},
+        {"smoothing": -1.0},
+        {"network": asdict(SHAPE) | {"stride": 3}},
         {"training": 3},
         {"unknown": 1},
         {"network": {"context": 0, "classes": 2, "width": 100000, "depth": 4, "stride": 1}},
@@ -121,3 +130,10 @@ def test_a_damaged_description_is_refused(model, text):
     (model / "model.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="not a usable"):
         load_model(model)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("size", [(32, 32), (32, 160), (48, 80)])
+def test_small_slices_train_in_batches_of_one(stride, size):
+    network = SegmentationNetwork(NetworkShape(context=0, classes=1, width=4, depth=4, stride=stride))
+    assert network.train()(torch.rand(1, 1, *size)).shape == (1, 2, *size)

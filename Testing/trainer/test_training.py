@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from phantoms import GEOMETRY, ellipsoid_volume
+from phantoms import GEOMETRY, ellipsoid_volume, refusal
 from safetensors.torch import load_file
 
 from sparseseg_trainer.cohort import Case, write_cohort
 from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.labels import Label
+from sparseseg_trainer.models import load_model
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.training.augmentation import Augmentation
-from sparseseg_trainer.training.presets import PRESETS, resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
@@ -129,10 +130,59 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny_cohort, tmp_path):
         train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, seed=1), resume=True)
 
 
+@pytest.fixture
+def finished(tmp_path, uninterrupted):
+    """A copy of the finished training of ``uninterrupted``."""
+    return Path(shutil.copytree(uninterrupted, tmp_path / "finished"))
+
+
+def test_a_finished_training_is_not_done_again(tiny_cohort, finished):
+    before = (finished / "weights.safetensors").stat().st_mtime_ns
+    summary = train(tiny_cohort, finished, TrainSettings(**TINY), resume=True)
+    assert summary["cases"] == 3 and "training" not in summary
+    assert (finished / "weights.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"method": "central_only"}])
+def test_a_finished_training_with_other_settings_is_not_taken_for_this_one(tiny_cohort, finished, other):
+    with pytest.raises(InputError, match="other settings"):
+        train(tiny_cohort, finished, TrainSettings(**TINY | other), resume=True)
+
+
+def test_a_finished_training_of_another_cohort_is_not_taken_for_this_one(dense_cohort, finished):
+    with pytest.raises(InputError, match="another cohort"):
+        train(dense_cohort, finished, TrainSettings(**TINY), resume=True)
+
+
+def test_a_training_killed_while_it_cleaned_up_is_finished(tiny_cohort, finished):
+    (finished / ".finished").mkdir()
+    (finished / ".finished/semi.safetensors").write_bytes(b"half removed")
+    train(tiny_cohort, finished, TrainSettings(**TINY), resume=True)
+    assert not (finished / ".finished").exists()
+
+
 def test_the_model_folder_is_complete_and_the_checkpoint_gone(uninterrupted):
     names = {path.name for path in uninterrupted.iterdir()}
     assert {"model.json", "weights.safetensors", "training.csv", "README.md", "pseudo_labels"} <= names
-    assert "checkpoint" not in names
+    assert not {"checkpoint", ".finished"} & names
+
+
+def test_the_model_card_says_what_the_numbers_in_pseudo_labels_are(uninterrupted):
+    card = (uninterrupted / "README.md").read_text()
+    assert "class numbers, not label\nvalues: 1 structure;\n100 more where" in card
+
+
+def test_a_model_can_be_packed_into_one_file(tiny_cohort, tmp_path):
+    settings = TrainSettings(**TINY, method="central_only")
+    summary = train(tiny_cohort, tmp_path / "heart.sparseseg", settings)
+    assert summary["model"] == str(tmp_path / "heart.sparseseg")
+    assert load_model(tmp_path / "heart.sparseseg").info == load_model(tmp_path / "heart").info
+
+
+def test_dense_training_refuses_a_sparse_cohort(tiny_cohort, tmp_path):
+    error = refusal(train, tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method="full"))
+    assert error.code == "sparse_cohort"
+    assert not (tmp_path / "model").exists()
 
 
 def test_fused_labels_lie_on_the_images_grid(dense_cohort, tiny_cohort, uninterrupted):
@@ -159,41 +209,3 @@ def test_the_registration_network_can_be_trained_on_the_cohort(tiny_cohort, tmp_
     settings = TrainSettings(**TINY, registration="tuned", registration_epochs=1, registration_batch=4)
     train(tiny_cohort, tmp_path / "model", settings)
     assert "registration,1," in (tmp_path / "model/training.csv").read_text()
-
-
-def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_path, monkeypatch):
-    from sparseseg_trainer.training import supervised
-
-    sizes = []
-
-    def small_memory(images, labels, *arguments):
-        sizes.append(len(images))
-        if len(images) > 2:
-            raise torch.OutOfMemoryError
-        return original(images, labels, *arguments)
-
-    original = supervised.augment
-    monkeypatch.setattr(supervised, "augment", small_memory)
-    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method="central_only"))
-    assert sizes[0] == 4 and sizes[-1] == 2
-
-
-def test_the_preset_paper_has_the_papers_constants():
-    paper = resolve(TrainSettings(preset="paper"))
-    expected = {"K1": 50, "K2": 100, "alpha_f": 3, "beta": 0.5, "gamma_certain": 1, "gamma_uncertain": 0.1}
-    expected |= {"learning_rate": 1e-4, "halve_every": 30, "batch": 4, "epochs": 100, "absence": False}
-    expected |= {"registration_batch": 32, "registration_learning_rate": 0.01, "fusion": "consistency"}
-    assert {name: getattr(paper, name) for name in expected} == expected
-    assert paper.augmentation == Augmentation(rotation=20, flip=True)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_has_a_value_for_every_setting(preset):
-    resolved = resolve(TrainSettings(preset=preset))
-    assert len(resolved.known()) == len(vars(resolved))
-
-
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"K1": 9, "K2": 3}, {"width": 100000}])
-def test_impossible_settings_are_refused(tiny_cohort, tmp_path, wrong):
-    with pytest.raises(InputError):
-        train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY | wrong))

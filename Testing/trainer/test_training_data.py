@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from phantoms import refusal
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import choose_grid, match_brightness, pad, unpad
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training import data as data_module
 from sparseseg_trainer.training.augmentation import Augmentation, augment
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.sampling import draw, mixed_batches
@@ -37,9 +42,9 @@ def test_forgotten_absence_makes_the_outermost_slices_unknown(data):
 
 
 def test_a_second_preparation_reads_the_cache(tiny_cohort, tmp_path, data):
-    stamp = (tmp_path / "cache/images.npy").stat().st_mtime_ns
+    stamp = (tmp_path / "cache/images.raw").stat().st_mtime_ns
     again = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
-    assert (tmp_path / "cache/images.npy").stat().st_mtime_ns == stamp
+    assert (tmp_path / "cache/images.raw").stat().st_mtime_ns == stamp
     assert torch.equal(again.images, data.images)
 
 
@@ -53,6 +58,36 @@ def test_a_broken_case_is_listed_and_the_others_are_prepared(tiny_cohort, tmp_pa
     data = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
     assert [case.name for case in data.cases] == ["case0", "case2"]
     assert data.failed[0].case == "case1"
+    assert len(data.images) == len(data.labels) == data.cases[-1].stop == 28
+
+
+def test_slices_are_counted_from_what_was_read(tiny_cohort, tmp_path):
+    (tiny_cohort / "labels/case0.nrrd").write_bytes(b"not a label")
+    broken = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    assert broken.cases[0].start == 0
+    assert broken.images[-1].any()
+
+
+def test_a_cohort_of_broken_cases_is_refused(tiny_cohort, tmp_path):
+    for file in (tiny_cohort / "labels").iterdir():
+        file.write_bytes(b"not a label")
+    assert refusal(prepare, read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter()).code == "no_case"
+
+
+def test_a_full_disk_stops_the_preparation_and_leaves_no_cache(tiny_cohort, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(data_module, "to_working_grid", full)
+    assert refusal(prepare, read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter()).code == "no_space"
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_slices_that_fill_half_the_memory_stay_on_disk_and_are_not_counted(data, monkeypatch):
+    cpu = torch.device("cpu")
+    assert data.resident_bytes(cpu) == 2 * data.images.numel()
+    monkeypatch.setattr(data_module, "available_bytes", lambda device: 3 * data.images.numel())
+    assert data.resident_bytes(cpu) == 0
 
 
 def test_neighbours_come_from_the_same_case(data):

@@ -166,11 +166,14 @@ def _write_cache(cohort: Cohort, folder: Path, pixels: int, current: str, report
     measured = _some(run_cases(cohort.cases, failed, _Slices.of, "measure", reporter))
     grid = choose_grid([found.size for found in measured], [found.spacing for found in measured], pixels)
     spacings = {found.case.name: found.spacing for found in measured}
-    with whole_file(folder / IMAGES) as image_file, whole_file(folder / LABELS) as label_file:
-        # written one after the other, not mapped: a full disk then is an error, and only what was read is there
-        with image_file.open("wb") as images, label_file.open("wb") as labels:
-            work = _appender(grid, spacings, images, labels)
-            prepared = _some(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
+    with (
+        whole_file(folder / IMAGES) as image_file,
+        whole_file(folder / LABELS) as label_file,
+        image_file.open("wb") as images,  # appended to, not mapped: then a full disk is an error, not a crash
+        label_file.open("wb") as labels,
+    ):
+        work = _appender(grid, spacings, images, labels)
+        prepared = _some(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
     content = {
         "fingerprint": current,
         "grid": asdict(grid),

@@ -186,7 +186,7 @@ def _last_state(run: Run, stage: Stage) -> Trainer:
 
 def _out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; a CPU's allocator says so in a plain RuntimeError (Windows, Linux)."""
-    signs = ("not enough memory", "can't allocate memory")
+    signs = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
 
 

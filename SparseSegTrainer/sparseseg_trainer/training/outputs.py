@@ -17,6 +17,7 @@ from ..files import whole_file, write_text
 from ..models import ModelInfo
 from ..slices import from_slices
 from ..volumes import read_geometry, write_label
+from .coding import UNCERTAIN
 from .data import PreparedCase
 from .loop import Run
 from .losses import one_hot
@@ -58,7 +59,8 @@ def write_curves(out: Path, curves: list[dict]) -> None:
 def write_pseudo_labels(run: Run, cohort: Cohort, folder: Path) -> None:
     """The fused labels of each case on its image's grid, 1..C certain and 101..100+C uncertain class numbers.
 
-    They are shown, not measured: values are copied from the nearest pixel of the working grid.
+    Not the label values of the user's files, which may need all 16 bits (see ``coding``). They are shown, not measured:
+    values are copied from the nearest pixel of the working grid.
     """
     fused_file = run.folder / "fused.safetensors"
     if not fused_file.exists():  # a method without fusion
@@ -77,6 +79,19 @@ def _on_image(labels: np.ndarray, case: PreparedCase) -> np.ndarray:
     return torch.nn.functional.interpolate(inner, case.original, mode="nearest-exact")[:, 0].to(torch.uint8).numpy()
 
 
+def _pseudo_label_note(info: ModelInfo) -> str:
+    """How to read the files in pseudo_labels, where there are some."""
+    settings = info.training["settings"]
+    if settings["method"] != "collaborative" or not settings["pseudo_labels"]:
+        return ""
+    classes = ", ".join(f"{number} {label.name}" for number, label in enumerate(info.labels, 1))
+    return f"""The folder `pseudo_labels` holds what the network was taught as class numbers, not label
+values: {classes};
+{UNCERTAIN} more where the two sources of pseudo labels disagree.
+
+"""
+
+
 def model_card(info: ModelInfo) -> str:
     """README.md of the model folder."""
     notes, labels = info.training, ", ".join(f"{label.name} ({label.value})" for label in info.labels)
@@ -93,6 +108,7 @@ no medical device.
 - Dice on the drawn slices themselves: {info.figures["drawn_slices_dice"]:.3f}. This is no estimate for new
   volumes: compare with full labels of volumes that were not used here (`sparseseg evaluate`).
 
+{_pseudo_label_note(info)}\
 Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in
 `training.csv`.
 """

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from ..case_loop import summary_of
 from ..cohort import Cohort, read_cohort
 from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
 from ..errors import InputError
 from ..files import write_text
-from ..models import ModelInfo, save_model
+from ..models import SUFFIX, ModelInfo, pack_model, save_model
 from ..reporting import Reporter
-from ..segmentation_network import NetworkShape
 from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
-from .data import PreparedCohort, prepare
+from .data import PreparedCohort, fingerprint, prepare
 from .loop import Run
 from .memory import available_bytes, training_bytes
 from .methods import central_only, collaborative, full
@@ -42,58 +44,75 @@ def train(
 ) -> dict:
     """Train a model on the cohort in folder ``cohort`` and write it to the folder ``out``.
 
-    ``resume`` continues from the last checkpoint, if there is one, of a training with the same settings that was
-    killed or cancelled. Returns a summary with "cases", "failed", "model", "seconds", "memory_bytes".
+    If ``out`` ends in .sparseseg, the folder has that name without the suffix, and is packed into ``out``. ``resume``
+    continues from the last checkpoint, if there is one, of a training with the same settings that was killed or
+    cancelled. Returns a summary with "cases", "failed", "model", "seconds", "memory_bytes".
     Raises ``InputError`` for settings, cohorts and checkpoints that do not fit, and ``Cancelled``.
     """
-    reporter = reporter or Reporter()
+    out = Path(out)
+    if out.suffix == SUFFIX and not out.is_dir():
+        summary = train(cohort, out.with_suffix(""), settings, reporter, resume)
+        pack_model(out.with_suffix(""), out)
+        return summary | {"model": str(out)}
+    reporter, started = reporter or Reporter(), time.monotonic()
     settings = resolve(settings or TrainSettings())
-    out, started = Path(out), time.monotonic()
-    work = out / "checkpoint"
-    if resume and not work.exists() and (out / "summary.json").exists():
-        return json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    (out / "summary.json").unlink(missing_ok=True)
+    work, finished = out / "checkpoint", out / ".finished"
+    shutil.rmtree(finished, ignore_errors=True)
     device = choose_device(settings.device)
     source = read_cohort(cohort)
+    if settings.method == "full":
+        full.check_dense(source)
+    described = _described(settings, source)
+    if resume and not work.exists() and (out / "summary.json").exists():
+        return _finished_summary(out / "summary.json", described)
+    (out / "summary.json").unlink(missing_ok=True)
     data = prepare(source, work / "data", settings.pixels, reporter)
     if not settings.absence:
         data.forget_absence()
-    _start_checkpoint(work, settings, data, resume)
+    _start_checkpoint(work, described, resume)
     device, needed = _fitting_device(device, settings, data, reporter)
     run = Run(data.to(device), settings, device, work, reporter, [])
     _check_known(run)
     network = METHODS[settings.method](run)
 
     figures = {"drawn_slices_dice": drawn_dice(run, network)}
-    summary = {
-        "cases": len(data.cases),
-        "failed": [asdict(failure) for failure in data.failed],
-        "model": str(out),
-        "seconds": round(time.monotonic() - started, 1),
-        "memory_bytes": needed,
-        **figures,
-    }
-    info = _info(run, source, network_shape(run), summary, figures)
-    write_curves(out, run.curves)
-    if settings.pseudo_labels:
-        write_pseudo_labels(run, source, out / "pseudo_labels")
-    save_model(out, network, info, model_card(info))
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    shutil.rmtree(work)
+    seconds = round(time.monotonic() - started, 1)
+    _write_model(run, source, network, seconds, figures, out)
+    fields = {"model": str(out), "seconds": seconds, "memory_bytes": needed}
+    summary = summary_of(len(data.cases), data.failed, **fields, **figures)
+    write_text(out / "summary.json", json.dumps(summary | {"training": described}, indent=2) + "\n")
+    with contextlib.suppress(OSError):  # Windows keeps it while slices are mapped from it
+        os.replace(work, finished)  # at once: a half-removed checkpoint folder would look like one to resume from
+    shutil.rmtree(finished, ignore_errors=True)
     return summary
 
 
-def _start_checkpoint(work: Path, settings: TrainSettings, data: PreparedCohort, resume: bool) -> None:
+def _described(settings: TrainSettings, cohort: Cohort) -> dict:
+    """What makes a training the same one, as JSON has it."""
+    return json.loads(json.dumps({"settings": to_dict(settings), "data": fingerprint(cohort, settings.pixels)}))
+
+
+def _finished_summary(file: Path, described: dict) -> dict:
+    """The summary that a finished training left. Raises InputError if it was another training."""
+    summary = json.loads(file.read_text(encoding="utf-8"))
+    _check_same(summary.pop("training", None), described, file.parent)
+    return summary
+
+
+def _check_same(before: dict | None, described: dict, folder: Path) -> None:
+    if before != described:
+        raise InputError(
+            "other_training",
+            f"The training in {folder} had other settings or another cohort.",
+            "Resume with the settings and files it was started with, or start again without resuming.",
+        )
+
+
+def _start_checkpoint(work: Path, described: dict, resume: bool) -> None:
     """Check that the checkpoints belong to this training, or remove them."""
-    described = json.loads(json.dumps({"settings": to_dict(settings), "data": data.fingerprint}))
     notes = work / "training.json"
     if resume and notes.exists():
-        if json.loads(notes.read_text(encoding="utf-8")) != described:
-            raise InputError(
-                "other_training",
-                f"The checkpoint in {work} belongs to a training with other settings or another cohort.",
-                "Resume with the settings it was started with, or start again without resuming.",
-            )
+        _check_same(json.loads(notes.read_text(encoding="utf-8")), described, work)
         return
     for file in [*work.glob("*.safetensors"), notes]:
         file.unlink(missing_ok=True)
@@ -102,12 +121,11 @@ def _start_checkpoint(work: Path, settings: TrainSettings, data: PreparedCohort,
 
 def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
     """The device, or the CPU if the training would not fit, and the estimated bytes; refuses what fits nowhere."""
-    rows, columns = data.grid.shape
-    slices = 3 * data.images.numel()  # images, drawn and fused labels, a byte each
-    needed = training_bytes(rows * columns, settings) + slices
+    needed = _needed_bytes(settings, data, device)
     if device.type == "cuda" and needed > available_bytes(device):
         reporter.warn("The training does not fit into the GPU's memory: it runs on the CPU, which takes longer.")
         device = torch.device("cpu")
+        needed = _needed_bytes(settings, data, device)
     if needed > available_bytes(device):
         raise InputError(
             "not_enough_memory",
@@ -118,6 +136,13 @@ def _fitting_device(device: torch.device, settings: TrainSettings, data: Prepare
     return device, needed
 
 
+def _needed_bytes(settings: TrainSettings, data: PreparedCohort, device: torch.device) -> int:
+    """Network, slices unless they stay on disk, and fused labels, a byte each, which are made in the main memory."""
+    rows, columns = data.grid.shape
+    fused = data.labels.numel() if settings.method == "collaborative" and device.type == "cpu" else 0
+    return training_bytes(rows * columns, settings) + data.resident_bytes(device) + fused
+
+
 def _check_known(run: Run) -> None:
     if not len(run.data.drawn):
         raise InputError(
@@ -125,10 +150,19 @@ def _check_known(run: Run) -> None:
         )
 
 
-def _info(run: Run, source: Cohort, shape: NetworkShape, summary: dict, figures: dict) -> ModelInfo:
+def _write_model(run: Run, source: Cohort, network: nn.Module, seconds: float, figures: dict, out: Path) -> None:
+    """Curves, pseudo labels and the model itself."""
+    info = _info(run, source, seconds, figures)
+    write_curves(out, run.curves)
+    if run.settings.pseudo_labels:
+        write_pseudo_labels(run, source, out / "pseudo_labels")
+    save_model(out, network, info, model_card(info))
+
+
+def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
     settings = run.settings
     return ModelInfo(
-        network=shape,
+        network=network_shape(run),
         labels=tuple(source.labels),
         spacing=run.data.grid.spacing,
         axis=_common_axis(run.data, source),
@@ -140,7 +174,7 @@ def _info(run: Run, source: Cohort, shape: NetworkShape, summary: dict, figures:
             "settings": to_dict(settings),
             "cases": [case.name for case in run.data.cases],
             "drawn_slices": len(run.data.drawn),
-            "seconds": summary["seconds"],
+            "seconds": seconds,
             "torch": torch.__version__,
         },
         figures=figures,

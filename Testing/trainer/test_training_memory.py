@@ -1,0 +1,73 @@
+"""What a training does when the memory is not enough, with errors raised by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_training import TINY
+
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training import registering, supervised
+from sparseseg_trainer.training.data import prepare
+from sparseseg_trainer.training.loop import Run
+from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.pseudo_labels import predicted
+from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.supervised import new_network
+from sparseseg_trainer.training.train import train
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_path, monkeypatch, error):
+    sizes = []
+
+    def small_memory(images, labels, *arguments):
+        sizes.append(len(images))
+        if len(images) > 2:
+            raise error
+        return original(images, labels, *arguments)
+
+    original = supervised.augment
+    monkeypatch.setattr(supervised, "augment", small_memory)
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method="central_only"))
+    assert sizes[0] == 4 and sizes[-1] == 2
+
+
+def test_where_registration_needs_too_much_memory_its_own_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):
+    sizes = []
+
+    def small_memory(moving, *arguments):
+        sizes.append(len(moving))
+        if len(moving) > 2:
+            raise torch.OutOfMemoryError
+        return original(moving, *arguments)
+
+    original = registering.registration_loss
+    monkeypatch.setattr(registering, "registration_loss", small_memory)
+    settings = TrainSettings(**TINY, registration="tuned", registration_epochs=1, registration_batch=8)
+    train(tiny_cohort, tmp_path / "model", settings)
+    assert sizes == [8, 4, 2, 2]
+
+
+def test_a_network_predicts_where_it_is_though_the_training_has_moved(tiny_cohort, tmp_path):
+    settings = resolve(TrainSettings(**TINY))
+    data = prepare(read_cohort(tiny_cohort), tmp_path, settings.pixels, Reporter())
+    moved = Run(data, settings, torch.device("meta"), tmp_path, Reporter(), [])
+    assert predicted(moved, new_network(moved), torch.arange(3)).shape == data.labels[:3].shape
+
+
+def test_other_errors_of_the_training_are_not_taken_for_a_lack_of_memory(tiny_cohort, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(supervised, "augment", broken)
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method="central_only"))

@@ -1,0 +1,58 @@
+"""The settings of a training: presets, and values that are refused."""
+
+from __future__ import annotations
+
+import pytest
+from phantoms import refusal
+
+from sparseseg_trainer.segmentation_network import LIMITS as NETWORK_LIMITS
+from sparseseg_trainer.training.augmentation import Augmentation
+from sparseseg_trainer.training.presets import AUGMENTATION_LIMITS, LIMITS, PRESETS, resolve
+from sparseseg_trainer.training.settings import TrainSettings
+
+
+def test_the_preset_paper_has_the_papers_constants():
+    paper = resolve(TrainSettings(preset="paper"))
+    expected = {"K1": 50, "K2": 100, "alpha_f": 3, "beta": 0.5, "gamma_certain": 1, "gamma_uncertain": 0.1}
+    expected |= {"learning_rate": 1e-4, "halve_every": 30, "batch": 4, "epochs": 100, "absence": False}
+    expected |= {"registration_batch": 32, "registration_learning_rate": 0.01, "fusion": "consistency"}
+    assert {name: getattr(paper, name) for name in expected} == expected
+    assert paper.augmentation == Augmentation(rotation=20, flip=True)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_has_a_value_for_every_setting(preset):
+    resolved = resolve(TrainSettings(preset=preset))
+    assert len(resolved.known()) == len(vars(resolved))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": 0},
+        {"K1": 9, "K2": 3},
+        {"width": 100000},
+        {"stride": 3},
+        {"halve_every": 0},
+        {"averaging": 1.0},
+        {"registration_batch": 0},
+        {"absence_share": -0.1},
+        {"drawn_share": 1.5},
+        {"steps": -1},
+        {"pixels": -1},
+        {"smoothing": -1.0},
+        {"learning_rate": float("nan")},
+        {"augmentation": Augmentation(noise=-1.0)},
+    ],
+)
+def test_impossible_settings_are_refused(wrong):
+    assert refusal(resolve, TrainSettings(**wrong)).code == "bad_setting"
+
+
+def test_every_number_has_limits():
+    def numbers(settings):
+        return {name for name, value in vars(settings).items() if type(value) in (int, float)}
+
+    settings = resolve(TrainSettings())
+    assert numbers(settings) - {"seed"} == LIMITS.keys() | NETWORK_LIMITS.keys() - {"classes"} | {"stride"}
+    assert numbers(settings.augmentation) == AUGMENTATION_LIMITS.keys()
