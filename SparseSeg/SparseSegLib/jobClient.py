@@ -37,7 +37,8 @@ class JobClient:
         self._cancelledAt: float | None = None
 
     def start(self) -> None:
-        """Starts the process."""
+        """Starts the process; a ``cancel`` that a killed run has left does not count."""
+        (self.folder / "cancel").unlink(missing_ok=True)
         package = Path(importlib.util.find_spec("sparseseg_trainer").origin).parent
         paths = [str(package.parent), os.environ.get("PYTHONPATH", "")]
         environment = {
