@@ -12,9 +12,6 @@ EXPONENT = (
 )
 
 
-LEAST_AREA = 0.06  # of the largest slice's: less foreground than that is taken for the end of the structure
-
-
 def tapered(probability: Tensor, annotated: list[int], absent: Tensor) -> Tensor:
     """``probability`` with the structure shrinking from the outermost annotated slices towards the ``absent`` ones.
 
@@ -35,16 +32,6 @@ def tapered(probability: Tensor, annotated: list[int], absent: Tensor) -> Tensor
         probability[beyond] = 0
         probability[beyond, 0] = 1
     return probability
-
-
-def beyond_ends(probability: Tensor, annotated: list[int], absent: Tensor) -> Tensor:
-    """``absent`` (slice,) bool together with the slices beyond which ``probability`` shows hardly any foreground."""
-    area = (1 - probability[:, 0]).sum((1, 2)).cpu()
-    seen = (area > LEAST_AREA * area.max()).nonzero().flatten().tolist()
-    result = absent.clone()
-    result[: min([*seen, *annotated])] = True
-    result[max([*seen, *annotated]) + 1 :] = True
-    return result
 
 
 def shrink_to(probability: Tensor, area: float) -> None:

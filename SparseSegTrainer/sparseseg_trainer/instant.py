@@ -22,12 +22,11 @@ BLUR_AT_START, BLUR_LIMIT = 0.3, 4.0  # pixels
 class Instant:
     """A volume's labels before its own network.
 
-    ``travelled``: labels as carried, confidence, distance. ``evidence``: (slice, class, row, column) in logits.
-    ``probability``: (slice, class, row, column), background first.
+    ``travelled``: labels as carried, confidence, distance. ``probability``: (slice, class, row, column), background
+    first.
     """
 
     travelled: Travelled
-    evidence: Tensor
     probability: Tensor
 
 
@@ -46,27 +45,21 @@ def instant_result(
     """
     travelled = propagate_labels(Fields(network, slices), drawn, first, last)
     annotated = sorted(drawn)
-    labels = tapered(travelled.carried, annotated, absent).argmax(1)
-    evidence = torch.zeros_like(travelled.carried[:, 1:])
-    with torch.enable_grad():
-        found = appearance(slices, labels, annotated, absent)
-    evidence[:, : found.shape[1]] = found
-    return Instant(travelled, evidence, shaped(travelled, evidence, annotated, absent))
-
-
-def shaped(travelled: Travelled, evidence: Tensor, annotated: list[int], absent: Tensor) -> Tensor:
-    """The carried labels, shrinking towards the ``absent`` slices, with the evidence of appearance added.
-
-    All (slice, class, row, column). Annotated slices stay as they were drawn, absent ones are background.
-    """
     carried = tapered(travelled.carried, annotated, absent)
-    blurred = carried.cpu().numpy().copy()
-    for index, distance in enumerate(travelled.distance.tolist()):
-        sigma = min(BLUR_LIMIT, BLUR_AT_START + BLUR * distance)
-        blurred[index] = gaussian_filter(blurred[index], (0, sigma, sigma))
-    logits = torch.from_numpy(blurred).to(carried).clamp_min(FLOOR).log()
-    logits[:, 1:] += EVIDENCE * evidence
-    result = logits.softmax(1)
-    result[absent] = carried[absent]
-    result[annotated] = travelled.carried[annotated]
-    return result
+    with torch.enable_grad():
+        evidence = appearance(slices, carried.argmax(1), annotated, absent)
+    logits = blurred(carried, travelled.distance).clamp_min(FLOOR).log()
+    logits[:, 1 : 1 + evidence.shape[1]] += EVIDENCE * evidence
+    probability = logits.softmax(1)
+    probability[absent] = carried[absent]
+    probability[annotated] = travelled.carried[annotated]
+    return Instant(travelled, probability)
+
+
+def blurred(probability: Tensor, distance: Tensor) -> Tensor:
+    """``probability`` (slice, class, row, column) with borders as uncertain as ``distance`` (slice,) makes them."""
+    result = probability.cpu().numpy().copy()
+    for index, slices in enumerate(distance.tolist()):
+        sigma = min(BLUR_LIMIT, BLUR_AT_START + BLUR * slices)
+        result[index] = gaussian_filter(result[index], (0, sigma, sigma))
+    return torch.from_numpy(result).to(probability)

@@ -1,8 +1,8 @@
 """The volume's own segmentation network, joined with the propagated labels: the refined result.
 
 Registration is right near the drawn slices; a network trained on this volume alone is right about appearance. It
-learns from the drawn slices, the absent ones and the propagated labels; both are joined, and the network learns once
-more from what they agree on.
+learns from the drawn slices, the absent ones and the instant result; both are joined, and the network learns once more
+from what they agree on.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from .cleanup import keep_touching
-from .ends import beyond_ends
-from .instant import Instant, shaped
+from .instant import Instant
 from .networks import light_unet
 from .propagation import soft_dice
 from .reporting import Reporter, TimeLeft
@@ -34,6 +33,7 @@ REACH = 10.0  # slices over which the weight of a propagated label falls to 1/e 
 SMOOTHING = 1.0  # slices, standard deviation
 FLOOR = 1e-2  # least probability when logarithms are averaged: neither source has a veto
 PSEUDO_LABEL_WEIGHT = 0.7  # of a slice in the second round that was neither drawn nor is absent
+INSTANT_SHARE = 0.6  # of the instant result in the last mean; half in the one that the network learns from
 CERTAIN = 0.55  # a pixel whose most probable class has less is left out of the second round
 
 
@@ -49,7 +49,7 @@ class Round:
 
 
 FIRST = Round("refine, round 1", 150, 3e-3, 0.25, 0.35)
-SECOND = Round("refine, round 2", 100, 2e-3, 0.2, 0.25)
+SECOND = Round("refine, round 2", 150, 2e-3, 0.2, 0.25)
 
 
 @dataclass
@@ -119,27 +119,11 @@ class OwnNetwork:
         smooth = gaussian_filter1d(self.known(found).cpu().numpy(), SMOOTHING, axis=0)
         return self.known(torch.from_numpy(smooth).to(found.device))
 
-    def join(self, instant: Instant, propagated: Tensor) -> tuple[Tensor, Tensor]:
-        """The propagated labels, shrinking towards the ends that both see, and their mean with the network's."""
-        found = self.predict()
-        seen = connected(geometric_mean(propagated, found), self.drawn)
-        annotated = sorted(self.drawn)
-        absent = beyond_ends(seen, annotated, self.absent)
-        propagated = self.known(shaped(instant.travelled, instant.evidence, annotated, absent))
-        return propagated, self.known(geometric_mean(propagated, found))
-
     def known_weight(self, weight: Tensor) -> Tensor:
         """``weight`` (slice,) with 1 for the drawn and the absent slices."""
         weight = weight.masked_fill(self.absent.to(weight.device), 1)
         weight[list(self.drawn)] = 1
         return weight
-
-    def confidence(self, before: Tensor, propagated: Tensor) -> Tensor:
-        """(slice,) from 0 to 1: how far a label travelled, and how well registration and network agree there."""
-        pairs = zip(propagated, self.predict(), strict=True)
-        agreement = torch.tensor([soft_dice(first[1:], second[1:]) for first, second in pairs])
-        confidence = 0.5 * (before + agreement)
-        return torch.where(before == 1, 1.0, confidence)
 
 
 def refine(
@@ -148,21 +132,23 @@ def refine(
     """Improves the ``instant`` result of one volume (arguments as in ``instant_result``).
 
     Returns the joined probability (slice, class, row, column) and the confidence (slice,), which also counts how well
-    registration and network agree. Raises ``Cancelled``.
+    the instant result and the network agree. Raises ``Cancelled``.
     """
     torch.manual_seed(seed)
     own = OwnNetwork(slices, drawn, absent, seed, reporter)
     propagated = own.known(instant.probability)
     fading = torch.exp(-instant.travelled.distance.to(slices.device) / REACH)
     own.train(Target(propagated.argmax(1), own.known_weight(fading)), FIRST)
-    propagated, joined = own.join(instant, propagated)
-    certainty, labels = connected(joined, drawn).max(1)
+    certainty, labels = connected(joined(propagated, own.predict(), 0.5), drawn).max(1)
     labels = torch.where(certainty < CERTAIN, UNCERTAIN + labels.clamp_min(1), labels)
     for index, label in drawn.items():
         labels[index] = label.argmax(0)
     own.train(Target(labels, own.known_weight(torch.full_like(fading, PSEUDO_LABEL_WEIGHT))), SECOND)
-    propagated, joined = own.join(instant, propagated)
-    return joined, own.confidence(instant.travelled.confidence, propagated)
+    found = own.predict()
+    agreement = torch.tensor([soft_dice(a[1:], b[1:]) for a, b in zip(propagated, found, strict=True)])
+    before = instant.travelled.confidence
+    confidence = torch.where(before == 1, 1.0, 0.5 * (before + agreement))
+    return own.known(joined(propagated, found, INSTANT_SHARE)), confidence
 
 
 def batch_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
@@ -180,9 +166,9 @@ def batch_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     return entropy + (1 - (overlap + 1) / (total + 1)).mean()
 
 
-def geometric_mean(first: Tensor, second: Tensor) -> Tensor:
-    """The normalised geometric mean of two probabilities (slice, class, row, column)."""
-    return (0.5 * (first.clamp_min(FLOOR).log() + second.clamp_min(FLOOR).log())).softmax(1)
+def joined(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """The normalised geometric mean of two probabilities (slice, class, row, column), ``share`` being the first's."""
+    return (share * first.clamp_min(FLOOR).log() + (1 - share) * second.clamp_min(FLOOR).log()).softmax(1)
 
 
 def connected(probability: Tensor, drawn: dict[int, Tensor]) -> Tensor:

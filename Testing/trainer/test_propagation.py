@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phantoms import refusal
 
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
-from sparseseg_trainer.ends import beyond_ends, shrink_to, tapered
+from sparseseg_trainer.ends import shrink_to, tapered
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
 from sparseseg_trainer.propagation import soft_dice
@@ -268,12 +268,6 @@ def test_the_area_falls_as_one_minus_t_squared_towards_the_absent_slices():
     expected = areas[0] * (1 - (torch.arange(11) / 10) ** 2)
     # a shape shrinks by whole rings of pixels, the smallest of which holds a sixth of this disk
     assert torch.allclose(areas, expected, atol=areas[0].item() / 6)
-
-
-def test_ends_are_seen_where_hardly_any_foreground_is_left():
-    stack = torch.stack([disk(radius) for radius in (0.1, 1, 8, 9, 8, 1, 0.1)])
-    absent = torch.tensor([True, *[False] * 6])
-    assert beyond_ends(stack, [3], absent).tolist() == [True, True, False, False, False, True, True]
 
 
 def test_soft_dice_of_half_overlapping_masks_is_a_half():
