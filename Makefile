@@ -1,6 +1,8 @@
 # make demo and make test are the whole set-up: they install into .venv what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Threads that spin while they wait slow everything down several times where cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: install demo test bench clean
 

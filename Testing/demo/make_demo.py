@@ -19,6 +19,7 @@ import slicer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "SparseSeg"))
 
+from picture import save_picture  # noqa: E402
 from template_cohort import BRAIN, write_template_cohort  # noqa: E402
 
 from sparseseg_trainer.cohort import read_cohort  # noqa: E402
@@ -75,6 +76,7 @@ def propagate_drawn_slice() -> float:
     job = propagate(volumeNode, segmentationNode)
     segmentId = job.segmentIds[0]
     result = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode) > 0
+    save_picture(DEMO / "one-slice.png", slicer.util.arrayFromVolume(volumeNode), result, len(full) // 2)
     return 2 * (result & (full > 0)).sum() / (result.sum() + (full > 0).sum())
 
 
@@ -122,6 +124,7 @@ def summarize(propagated: float, seconds: float) -> None:
     print(f"Dice of {len(HELD_OUT)} new volumes segmented by the model, against their full masks: {mean:.3f}")
     print("Open in 3D Slicer:   demo/scene.mrb (or the files in demo/segmentations)")
     print("Open in a browser:   demo/report/report.html")
+    print("Look at:             demo/one-slice.png")
     print("The trained model:   demo/model (sparseseg segment IMAGE --model demo/model --out OUT)")
 
 
