@@ -123,12 +123,7 @@ def propagate(
         volume = load_case(case)
         path = out / "labels" / f"{case.name}.nrrd"
 
-        def write_instant(instant: Propagation) -> None:
-            _write(volume, instant, path, given)
-            reporter.result(partial="instant", case=case.name, label=str(path))
-
-        result = propagate_case(volume, settings, reporter, write_instant)
-        _write(volume, result, path, given)
+        result = _propagate_into(path, volume, given, settings, reporter)
         if settings.probabilities:
             _write_probabilities(volume, result, out / "probabilities" / case.name, given)
         confidence.extend((case.name, index, round(float(value), 3)) for index, value in enumerate(result.confidence))
@@ -172,16 +167,25 @@ def propagate_file(
     reporter.progress("propagate", 0, case.name)
     volume = load_case(case)
 
-    def write_instant(instant: Propagation) -> None:
-        _write(volume, instant, out, cohort)
-        reporter.result(partial="instant", case=case.name, label=str(out))
-
-    result = propagate_case(volume, settings, reporter, write_instant)
-    _write(volume, result, out, cohort)
+    result = _propagate_into(out, volume, cohort, settings, reporter)
     if settings.probabilities:
         _write_probabilities(volume, result, out.with_name(out.name.split(".")[0] + "_probability"), cohort)
     confidence = [round(float(value), 3) for value in result.confidence]
     return summary_of(1, [], label=str(out), confidence=confidence)
+
+
+def _propagate_into(
+    path: Path, volume: SparseVolume, cohort: Cohort, settings: PropagateSettings, reporter: Reporter
+) -> Propagation:
+    """Propagates a volume and writes its label: the instant one as soon as it is there, then the refined one."""
+
+    def write_instant(instant: Propagation) -> None:
+        _write(volume, instant, path, cohort)
+        reporter.result(partial="instant", case=volume.case.name, label=str(path))
+
+    result = propagate_case(volume, settings, reporter, write_instant)
+    _write(volume, result, path, cohort)
+    return result
 
 
 def _write(volume: SparseVolume, result: Propagation, path: Path, cohort: Cohort) -> None:
