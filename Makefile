@@ -22,6 +22,7 @@ test: install
 	$(BIN)/pytest
 
 bench: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python Testing/benchmarks/run.py
 
 clean:

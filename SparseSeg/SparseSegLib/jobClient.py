@@ -42,8 +42,6 @@ class JobClient:
         package = Path(importlib.util.find_spec("sparseseg_trainer").origin).parent
         paths = [str(package.parent), os.environ.get("PYTHONPATH", "")]
         environment = {
-            # Threads that wait without spinning: five times as fast beside other busy programs, Slicer among them.
-            "OMP_WAIT_POLICY": "PASSIVE",
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "PYTHONUNBUFFERED": "1",

@@ -1,8 +1,13 @@
-"""Which cases a benchmark may learn from and which it reports on."""
+"""Which cases a benchmark may learn from, which it reports on, and how they are scored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+
 from sparseseg_trainer.case import Case
+from sparseseg_trainer.metrics import measure
 
 
 def held_out_split(cases: list[Case], group: str = "") -> tuple[list[Case], list[Case]]:
@@ -14,3 +19,8 @@ def held_out_split(cases: list[Case], group: str = "") -> tuple[list[Case], list
     held_out = [case for case in cases if case.group == group] if group else cases[::5]
     names = {case.name for case in held_out}
     return [case for case in cases if case.name not in names], held_out
+
+
+def mean_dice(predicted: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...], classes: Iterable[int]) -> float:
+    """Mean Dice over the ``classes`` of two label maps (S, H, W)."""
+    return float(np.mean([measure(predicted == value, truth == value, spacing).dice for value in classes]))

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import held_out_split
+from cases import held_out_split, mean_dice
 from peers import PEERS
 
 from sparseseg_trainer.cohort import read_cohort
-from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate_case
 from sparseseg_trainer.sparse_volume import SparseVolume, load_case
 
@@ -57,8 +56,8 @@ def run(case, methods: list[str]) -> dict:
             start = time.perf_counter()
             label = METHODS[name](volume)
             seconds = time.perf_counter() - start
-            dice = [measure(label == value, dense.label == value, dense.spacing).dice for value in drawn]
-            result[name + (" ends" if ends else "")] = {"dice": float(np.mean(dice)), "seconds": seconds}
+            dice = mean_dice(label, dense.label, dense.spacing, drawn)
+            result[name + (" ends" if ends else "")] = {"dice": dice, "seconds": seconds}
     return result
 
 

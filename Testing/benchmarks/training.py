@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import torch
-from cases import held_out_split
+from cases import held_out_split, mean_dice
 
 from sparseseg_trainer.cohort import read_cohort, write_cohort
 from sparseseg_trainer.reporting import Reporter
@@ -41,16 +41,6 @@ class Log(Reporter):
 
 
 START = time.monotonic()
-
-
-def dice_per_class(predicted, truth, classes: int) -> float:
-    """Mean Dice over the classes; 1 where a class is in neither."""
-    values = []
-    for value in range(1, classes + 1):
-        overlap = ((predicted == value) & (truth == value)).sum()
-        total = (predicted == value).sum() + (truth == value).sum()
-        values.append(2 * overlap / total if total else 1.0)
-    return float(sum(values) / classes)
 
 
 def main() -> None:
@@ -98,8 +88,9 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
     results = {case.name: case for case in read_cohort(folder / "result").cases}
     dice = {}
     for case in held_out:
-        truth, predicted = load_case(case).label, load_case(results[case.name], need_label=False).label
-        dice[case.name] = round(dice_per_class(predicted, truth, len(cohort.labels)), 4)
+        truth, predicted = load_case(case), load_case(results[case.name], need_label=False).label
+        classes = range(1, len(cohort.labels) + 1)
+        dice[case.name] = round(mean_dice(predicted, truth.label, truth.spacing, classes), 4)
     return {
         "data": arguments.data.name,
         "held_out": arguments.held_out_group or "every fifth",

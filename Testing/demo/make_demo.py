@@ -6,7 +6,6 @@ Writes the folder demo/ in the project's root. No download: the images come with
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -38,8 +37,6 @@ TRAIN_SETTINGS = ("steps=35", "epochs=5", "semi_epochs=5", "K1=2", "K2=5")
 
 def main() -> None:
     started = time.monotonic()
-    # Threads that spin while they wait would slow the demo down several times on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     shutil.rmtree(DEMO, ignore_errors=True)
     startHeadless()
     say("Making a cohort: nilearn's T1 template, bent at random, with random contrast (no real patients).")
