@@ -1,43 +1,20 @@
-"""Model folders, and the same zipped as ``NAME.sparseseg``: nothing in them can execute."""
+"""Models with their network: saved, packed as ``NAME.sparseseg`` and loaded. Nothing in them can execute."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from .cohort_grid import BRIGHTNESS
-from .errors import InputError
 from .files import whole_file, write_text
-from .labels import Label
-from .segmentation_network import NetworkShape, SegmentationNetwork
-from .settings import from_dict
+from .model_info import SCHEMA, ModelInfo, not_a_model, pack_files, read_file, read_info
+from .segmentation_network import SegmentationNetwork
 
-SCHEMA = 1
-SUFFIX = ".sparseseg"
-LARGEST = {"model.json": 16 << 20, "weights.safetensors": 2 << 30}  # bytes, so that no zip can fill the memory
-FILES = ("model.json", "weights.safetensors", "training.csv", "training.png", "README.md")
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """``model.json``: how to use the network, and how it came to be."""
-
-    network: NetworkShape
-    labels: tuple[Label, ...]
-    spacing: tuple[float, float]  # mm (row, column) of the slices that the network sees
-    axis: int | None = None  # slice axis of volumes, None: that of largest spacing
-    brightness: float = BRIGHTNESS  # mean of intensities, after percentiles 0.5 and 99.5 became 0 and 1
-    flips: bool = False  # average over mirrored slices
-    largest_component: bool = True
-    smoothing: float = 0.0  # mm along slices
-    training: dict = field(default_factory=dict)  # method, settings, cases, duration
-    figures: dict = field(default_factory=dict)  # what was measured at the end of the training
+__all__ = ["Model", "load_model", "pack_model", "save_model"]
 
 
 @dataclass
@@ -61,12 +38,8 @@ def save_model(folder: Path, network: nn.Module, info: ModelInfo, card: str) -> 
 
 def pack_model(folder: Path, file: Path) -> None:
     """Zip a model folder as ``file``. Raises InputError if the folder holds no usable model."""
-    folder = Path(folder)
     load_model(folder)
-    with whole_file(Path(file)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in FILES:
-            if (folder / name).is_file():
-                archive.write(folder / name, name)
+    pack_files(folder, file)
 
 
 def load_model(path: Path) -> Model:
@@ -76,73 +49,10 @@ def load_model(path: Path) -> Model:
     memory: no path in it is ever used.
     """
     path = Path(path)
-    content, weights = (_read(path, name) for name in ("model.json", "weights.safetensors"))
-    info = _info(path, content)
+    info, weights = read_info(path), read_file(path, "weights.safetensors")
     network = SegmentationNetwork(info.network)
     try:
         network.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise _not_a_model(path, "its weights are damaged or belong to another network") from error
+        raise not_a_model(path, "its weights are damaged or belong to another network") from error
     return Model(network.eval(), info)
-
-
-def _read(path: Path, name: str) -> bytes:
-    """One file of the model, from the folder or the zip."""
-    try:
-        if path.is_dir():
-            return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(name).file_size > LARGEST[name]:
-                raise _not_a_model(path, f"{name} in it is too large")
-            return archive.read(name)
-    except FileNotFoundError as error:
-        what = f"it has no {name}" if path.is_dir() else "it does not exist"
-        raise InputError(
-            "no_model", f"There is no model at {path}: {what}.", "Choose a model folder or a .sparseseg file."
-        ) from error
-    except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise _not_a_model(path, f"{name} cannot be read from it") from error
-
-
-def _info(path: Path, content: bytes) -> ModelInfo:
-    try:
-        values = json.loads(content)
-        schema, kind = values.pop("schema"), values.pop("kind")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise InputError(
-                "model_too_new",
-                f"The model {path} was made by a newer version of SparseSeg (schema {schema}; known is {SCHEMA}).",
-                "Update SparseSeg.",
-            )
-        if schema != SCHEMA or kind != "segmentation":
-            raise _not_a_model(path, "it is of another kind")
-        info = from_dict(ModelInfo, values)
-        info.network.check()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _not_a_model(path, f"model.json is not as it should be ({error})") from error
-    except InputError as error:
-        if error.code in ("model_too_new", "not_a_model"):
-            raise
-        raise _not_a_model(path, error.message) from error
-    _check_sense(path, info)
-    return info
-
-
-def _check_sense(path: Path, info: ModelInfo) -> None:
-    values = [label.value for label in info.labels]
-    rules = {
-        "labels": len(set(values)) == len(values) == info.network.classes and all(0 < v < 65536 for v in values),
-        "spacing": all(0.001 < side < 1000 for side in info.spacing),
-        "axis": info.axis in (None, 0, 1, 2),
-        "brightness": 0 < info.brightness < 1,
-        "smoothing": 0 <= info.smoothing <= 1000,
-    }
-    for name, kept in rules.items():
-        if not kept:
-            raise _not_a_model(path, f"the entry '{name}' of model.json cannot be right")
-
-
-def _not_a_model(path: Path, reason: str) -> InputError:
-    return InputError(
-        "not_a_model", f"{path} is not a usable SparseSeg model: {reason}.", "Choose another file, or train again."
-    )

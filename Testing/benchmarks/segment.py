@@ -18,8 +18,10 @@ from pathlib import Path
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.labels import default_label
-from sparseseg_trainer.models import ModelInfo, save_model
-from sparseseg_trainer.segmentation_network import NetworkShape, SegmentationNetwork
+from sparseseg_trainer.model_info import ModelInfo
+from sparseseg_trainer.models import save_model
+from sparseseg_trainer.network_shape import NetworkShape
+from sparseseg_trainer.segmentation_network import SegmentationNetwork
 from sparseseg_trainer.training.presets import BALANCED
 
 

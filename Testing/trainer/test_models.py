@@ -12,8 +12,10 @@ import torch
 
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label
-from sparseseg_trainer.models import ModelInfo, load_model, pack_model, save_model
-from sparseseg_trainer.segmentation_network import NetworkShape, SegmentationNetwork
+from sparseseg_trainer.model_info import ModelInfo
+from sparseseg_trainer.models import load_model, pack_model, save_model
+from sparseseg_trainer.network_shape import NetworkShape
+from sparseseg_trainer.segmentation_network import SegmentationNetwork
 
 SHAPE = NetworkShape(context=1, classes=2, width=4, depth=2, stride=2)
 LABELS = (Label(1, "atrium", (1.0, 0.0, 0.0)), Label(5, "wall", (0.0, 1.0, 0.0), "SCT^85756007^Tissue"))

@@ -13,10 +13,12 @@ from sparseseg_trainer.cleanup import keep_largest, keep_touching
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label
-from sparseseg_trainer.models import ModelInfo, save_model
+from sparseseg_trainer.model_info import ModelInfo
+from sparseseg_trainer.models import save_model
+from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.prediction import probabilities, smooth_along_slices
 from sparseseg_trainer.segment import SegmentSettings, segment
-from sparseseg_trainer.segmentation_network import NetworkShape, SegmentationNetwork
+from sparseseg_trainer.segmentation_network import SegmentationNetwork
 from sparseseg_trainer.volumes import read_geometry, read_image, read_label
 
 SHAPE = NetworkShape(context=0, classes=1, width=4, depth=1, stride=1)

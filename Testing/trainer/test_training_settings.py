@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from phantoms import refusal
 
-from sparseseg_trainer.segmentation_network import LIMITS as NETWORK_LIMITS
+from sparseseg_trainer.network_shape import LIMITS as NETWORK_LIMITS
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.presets import AUGMENTATION_LIMITS, LIMITS, PRESETS, resolve
 from sparseseg_trainer.training.settings import TrainSettings

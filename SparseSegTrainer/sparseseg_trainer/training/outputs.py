@@ -14,7 +14,7 @@ from torch import nn
 from ..cohort import Cohort
 from ..cohort_grid import unpad
 from ..files import whole_file, write_text
-from ..models import ModelInfo
+from ..model_info import ModelInfo
 from ..slices import from_slices
 from ..volumes import read_geometry, write_label
 from .coding import UNCERTAIN

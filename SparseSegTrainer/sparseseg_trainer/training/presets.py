@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError
-from ..segmentation_network import NetworkShape, check_limits
+from ..network_shape import NetworkShape, check_limits
 from .augmentation import Augmentation
 from .settings import TrainSettings
 

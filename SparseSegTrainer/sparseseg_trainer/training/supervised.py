@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..segmentation_network import NetworkShape, SegmentationNetwork
+from ..network_shape import NetworkShape
+from ..segmentation_network import SegmentationNetwork
 from .augmentation import augment
 from .loop import Run, Stage, seeded, train_stage
 from .losses import segmentation_loss

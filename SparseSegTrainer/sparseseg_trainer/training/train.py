@@ -18,7 +18,8 @@ from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
 from ..errors import InputError
 from ..files import write_text
-from ..models import SUFFIX, ModelInfo, pack_model, save_model
+from ..model_info import SUFFIX, ModelInfo
+from ..models import pack_model, save_model
 from ..reporting import Reporter
 from ..settings import to_dict
 from ..slices import slice_axis
