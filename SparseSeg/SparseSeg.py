@@ -1,5 +1,7 @@
 """The Slicer module SparseSeg: what Slicer has to know of it. All that it does is in SparseSegLib."""
 
+import sys
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -8,6 +10,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
 )
 
 
@@ -30,14 +33,53 @@ class SparseSeg(ScriptedLoadableModule):
         )
 
 
+class SparseSegWidget(ScriptedLoadableModuleWidget):
+    """The module's window: see ``SparseSegLib.window``."""
+
+    window = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from SparseSegLib.window import Window
+
+        self.window = Window(self.layout, SparseSegLogic())
+
+    def enter(self):
+        self.window.enter()
+
+    def exit(self):
+        self.window.exit()
+
+    def cleanup(self):
+        if self.window:  # not if setup has failed
+            self.window.cleanup()
+
+    def onReload(self):
+        if self.window.mayStop():
+            forgetLibrary()
+            ScriptedLoadableModuleWidget.onReload(self)
+
+
 class SparseSegLogic(ScriptedLoadableModuleLogic):
     """What the module does, for Python scripts."""
+
+    def getParameterNode(self):
+        """What the window shows, as saved with the scene."""
+        from SparseSegLib.parameterNode import SceneParameters
+
+        return SceneParameters(super().getParameterNode())
 
     def propagate(self, volumeNode, segmentationNode, waitForCompletion=True, **options):
         """Propagates what is drawn through the volume: see ``SparseSegLib.propagation.propagate``."""
         from SparseSegLib.propagation import propagate
 
         return propagate(volumeNode, segmentationNode, waitForCompletion, **options)
+
+
+def forgetLibrary():
+    """Lets the next import read SparseSegLib again: Slicer itself reloads this file only."""
+    for name in [name for name in sys.modules if name.split(".")[0] in ("SparseSegLib", "sparseseg_trainer")]:
+        del sys.modules[name]
 
 
 class SparseSegTest(ScriptedLoadableModuleTest):

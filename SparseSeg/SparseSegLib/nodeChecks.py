@@ -15,13 +15,12 @@ def checkNodes(volumeNode, segmentationNode) -> None:
     Refused are missing and empty nodes, vector volumes, sequences, surfaces as source, and transforms other
     than one and the same linear transform on both nodes: everything is computed in the volume's IJK.
     """
-    _checkVolume(volumeNode)
+    checkVolume(volumeNode)
     if segmentationNode is None:
         raise InputError("no_segmentation", "No segmentation is selected.", "Select the segmentation to propagate.")
     _checkSource(segmentationNode)
-    for node in (volumeNode, segmentationNode):
-        _checkSequence(node)
-        _checkLinear(node)
+    _checkSequence(segmentationNode)
+    _checkLinear(segmentationNode)
     if volumeNode.GetTransformNodeID() != segmentationNode.GetTransformNodeID():
         raise InputError(
             "other_transform",
@@ -30,7 +29,8 @@ def checkNodes(volumeNode, segmentationNode) -> None:
         )
 
 
-def _checkVolume(volumeNode) -> None:
+def checkVolume(volumeNode) -> None:
+    """Raises InputError unless the volume can be worked on: see ``checkNodes``."""
     if volumeNode is None or volumeNode.GetImageData() is None:
         raise InputError("no_volume", "No volume with an image is selected.", "Load and select a volume.")
     components = volumeNode.GetImageData().GetNumberOfScalarComponents()
@@ -40,6 +40,8 @@ def _checkVolume(volumeNode) -> None:
             f"'{volumeNode.GetName()}' is a vector volume, with {components} values a voxel.",
             "Convert it to a scalar volume (Vector to Scalar Volume module), or select one of its frames.",
         )
+    _checkSequence(volumeNode)
+    _checkLinear(volumeNode)
 
 
 def _checkSource(segmentationNode) -> None:

@@ -1,0 +1,54 @@
+"""What a panel is: one step of the work, in one line what to do next, and why it cannot be done yet."""
+
+from __future__ import annotations
+
+from ..userInterface import loadInterface
+
+
+class Panel:
+    """One step. A subclass names its .ui file (Resources/UI) and says what to do next and what stands in the way.
+
+    The .ui file holds a ctkCollapsibleButton ``collapsibleButton`` with a QLabel ``instruction`` and a QWidget
+    ``contents``. ``self.widget`` is what was loaded, ``self.ui`` has its widgets by name, ``self.window`` is the
+    ``Window``, with the scene's and the case's parameters, the logic and the job runner.
+    """
+
+    uiName = ""
+
+    def __init__(self, window):
+        self.window = window
+        self.widget, self.ui = loadInterface(self.uiName)
+        self._toolTips = {}
+
+    def obstacle(self) -> str:
+        """Why nothing can be done here yet, in one sentence with what to do; empty if it can."""
+        return ""
+
+    def instruction(self) -> str:
+        """What to do next here, in one line."""
+        return ""
+
+    def update(self) -> None:
+        """Shows the state of the scene: called after every change. Must not change the scene."""
+        obstacle = self.obstacle()
+        self.enable(self.ui.contents, obstacle)
+        self.ui.collapsibleButton.toolTip = obstacle
+        self.ui.instruction.text = obstacle or self.instruction()
+
+    def enable(self, widget, obstacle: str) -> None:
+        """Enables the widget if there is no ``obstacle``; else its tool tip says what it is."""
+        toolTip = self._toolTips.setdefault(widget.objectName, widget.toolTip)
+        widget.enabled = not obstacle
+        widget.toolTip = obstacle or toolTip
+
+    def parametersChanged(self) -> None:
+        """The window has other scene or case parameters (another scene, another volume): connect to them."""
+
+    def enter(self) -> None:
+        """The user has opened the module."""
+
+    def exit(self) -> None:
+        """The user leaves the module."""
+
+    def cleanup(self) -> None:
+        """The window is going away: disconnect what would keep it alive."""
