@@ -152,6 +152,25 @@ def evaluate(
     _finish(work, as_json)
 
 
+@app.command()
+def export(
+    label: Annotated[Path, typer.Argument(help="Segmentation or label map: .seg.nrrd, .nrrd, .nii.gz, .mha or .dcm.")],
+    out: Annotated[Path, typer.Option(help="File to write: .dcm for DICOM, or .seg.nrrd, .nrrd, .nii.gz, .mha.")],
+    series: Annotated[Path | None, typer.Option(help="Folder of the segmented DICOM series; .dcm needs it.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="How it was made, for .dcm: manual, semiautomatic (default) or automatic.")
+    ] = None,
+    more: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Write a segmentation as a DICOM Segmentation object, or in another format."""
+
+    def work(reporter: Reporter) -> dict:
+        return _run_job("export", _settings(more, algorithm=algorithm), reporter, label=label, out=out, series=series)
+
+    _finish(work, as_json)
+
+
 @cohort_app.command()
 def sparsify(
     cohort: Cohort,

@@ -20,6 +20,26 @@ def read_series(folder: Path, subject: str) -> sitk.Image:
 
     Raises InputError ("not_an_image", "several_series", "uneven_slices").
     """
+    reader = sitk.ImageSeriesReader()
+    reader.MetaDataDictionaryArrayUpdateOn()
+    reader.SetFileNames(series_files(folder, subject))
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(
+            "not_an_image",
+            f"{subject}: the DICOM series in {folder} cannot be read.",
+            "Check that all its files are there and belong to one volume.",
+        ) from error
+    _check_distances(reader, image.GetSize()[2] if image.GetDimension() == 3 else 1, folder, subject)
+    return image
+
+
+def series_files(folder: Path, subject: str) -> list[str]:
+    """The files of the one series in ``folder``, in the order of their slices.
+
+    Raises InputError ("not_an_image", "several_series").
+    """
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not series:
         raise InputError(
@@ -34,19 +54,7 @@ def read_series(folder: Path, subject: str) -> sitk.Image:
             f"{subject}: the folder {folder} has {len(series)} DICOM series ({names}).",
             "Put each series into a folder of its own and give one of them.",
         )
-    reader = sitk.ImageSeriesReader()
-    reader.MetaDataDictionaryArrayUpdateOn()
-    reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError(
-            "not_an_image",
-            f"{subject}: the DICOM series in {folder} cannot be read.",
-            "Check that all its files are there and belong to one volume.",
-        ) from error
-    _check_distances(reader, image.GetSize()[2] if image.GetDimension() == 3 else 1, folder, subject)
-    return image
+    return list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
 
 
 def _check_distances(reader: sitk.ImageSeriesReader, count: int, folder: Path, subject: str) -> None:

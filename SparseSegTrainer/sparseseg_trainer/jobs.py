@@ -32,13 +32,16 @@ class Kind:
     settings: str
     paths: tuple[str, ...]
     switches: tuple[str, ...] = ()
+    optional_paths: tuple[str, ...] = ()
 
 
 KINDS = {
     "propagate": Kind(".propagate:propagate", ".propagate:PropagateSettings", ("cohort", "out")),
     "train": Kind(".training.train:train", ".training.settings:TrainSettings", ("cohort", "out"), ("resume",)),
+    "estimate": Kind(".training.estimate:estimate", ".training.settings:TrainSettings", ("cohort",)),
     "segment": Kind(".segment:segment", ".segment:SegmentSettings", ("inputs", "model", "out")),
     "evaluate": Kind(".evaluate:evaluate", ".evaluate:EvaluateSettings", ("predictions", "reference", "out")),
+    "export": Kind(".export:export", ".export:ExportSettings", ("label", "out"), optional_paths=("series",)),
 }
 
 
@@ -62,10 +65,11 @@ def run_job(job: dict, folder: Path, reporter: Reporter) -> dict:
     Raises InputError for a job that does not fit its kind, and whatever the function raises.
     """
     kind = _kind(job.get("kind"))
-    known = {"schema", "kind", "settings", *kind.paths, *kind.switches}
+    known = {"schema", "kind", "settings", *kind.paths, *kind.optional_paths, *kind.switches}
     for name in job.keys() - known:
         raise _bad_job(f"A job of kind '{job['kind']}' has no '{name}'; it has {', '.join(sorted(known))}.")
-    arguments = {name: _paths(folder, name, job.get(name)) for name in kind.paths}
+    given = [name for name in kind.optional_paths if job.get(name) is not None]
+    arguments = {name: _paths(folder, name, job.get(name)) for name in (*kind.paths, *given)}
     for name in job.keys() & set(kind.switches):
         if not isinstance(job[name], bool):
             raise _bad_job(f"'{name}' is {job[name]!r}; it has to be true or false.")

@@ -26,11 +26,11 @@ def test_help_is_there_at_once_and_names_every_command():
     start = time.monotonic()
     shown = sparseseg("--help").stdout
     assert time.monotonic() - start < 2  # importing PyTorch alone takes longer
-    for command in ("propagate", "train", "segment", "evaluate", "cohort"):
+    for command in ("propagate", "train", "segment", "evaluate", "export", "cohort"):
         assert command in shown
 
 
-@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "cohort sparsify"])
+@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "export", "cohort sparsify"])
 def test_every_command_has_help(command):
     result = sparseseg(*command.split(), "--help")
     assert result.returncode == 0
@@ -50,6 +50,7 @@ def test_a_command_that_does_not_exist_ends_with_status_2():
         (["train", "nowhere", "--out", "x", "--set", "sed=1"], "Did you mean 'seed'?"),
         (["train", "nowhere", "--out", "x", "--set", "seed"], "--set NAME=VALUE"),
         (["train", "nowhere", "--out", "x", "--preset", "slow"], "fast, balanced, paper"),
+        (["export", "label.nrrd", "--out", "x.dcm"], "--series"),
         (["cohort", "sparsify", "nowhere", "--out", "x"], "cohort.csv"),
     ],
 )
