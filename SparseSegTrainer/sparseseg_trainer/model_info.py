@@ -18,7 +18,7 @@ SCHEMA = 1
 SUFFIX = ".sparseseg"
 # Bytes, so that no zip can fill the memory.
 LARGEST = {"model.json": 16 << 20, "README.md": 1 << 20, "weights.safetensors": 2 << 30}
-FILES = ("model.json", "weights.safetensors", "training.csv", "training.png", "README.md")
+FILES = ("model.json", "weights.safetensors", "training.csv", "training.png", "check.png", "README.md")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import choose_grid, match_brightness, pad, unpad
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.training import data as data_module
+from sparseseg_trainer.training import memory
 from sparseseg_trainer.training.augmentation import Augmentation, augment
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.sampling import draw, mixed_batches
@@ -86,7 +87,7 @@ def test_a_full_disk_stops_the_preparation_and_leaves_no_cache(tiny_cohort, tmp_
 def test_slices_that_fill_half_the_memory_stay_on_disk_and_are_not_counted(data, monkeypatch):
     cpu = torch.device("cpu")
     assert data.resident_bytes(cpu) == 2 * data.images.numel()
-    monkeypatch.setattr(data_module, "available_bytes", lambda device: 3 * data.images.numel())
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 3 * data.images.numel())
     assert data.resident_bytes(cpu) == 0
 
 

@@ -23,7 +23,7 @@ from ..reporting import Reporter
 from ..slices import resample_slices, slice_axis, slice_spacing
 from ..sparse_volume import SparseVolume, load_case
 from ..volumes import read_geometry
-from .memory import available_bytes
+from .memory import resident_bytes
 
 MAX_CLASSES = 100
 IMAGES, LABELS = "images.raw", "labels.raw"  # the stacks, byte after byte
@@ -94,8 +94,7 @@ class PreparedCohort:
 
     def resident_bytes(self, device: torch.device) -> int:
         """What the slices would take of the device's memory: 0 if they fill half of it, then they stay on disk."""
-        size = self.images.numel() + self.labels.numel()
-        return size if size < available_bytes(device) / 2 else 0
+        return resident_bytes(self.images.numel(), device)
 
     def to(self, device: torch.device) -> PreparedCohort:
         """Move the slices to the device, or leave them on disk (``resident_bytes``)."""
@@ -105,16 +104,19 @@ class PreparedCohort:
         return self
 
 
-def prepare(cohort: Cohort, folder: Path, pixels: int, reporter: Reporter) -> PreparedCohort:
+def prepare(
+    cohort: Cohort, folder: Path, pixels: int, reporter: Reporter, grid: CohortGrid | None = None
+) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
-    Cases that cannot be used are in ``failed``. Raises ``InputError`` if none is left or the disk is full.
+    ``grid`` is that of another cohort, to be used for this one too. Cases that cannot be used are in ``failed``. Raises
+    ``InputError`` if none is left or the disk is full.
     """
-    current = fingerprint(cohort, pixels)
+    current = fingerprint(cohort, pixels) + (repr(grid) if grid else "")
     index = folder / "index.json"
     if not index.exists() or json.loads(index.read_text())["fingerprint"] != current:
         index.unlink(missing_ok=True)  # it belongs to the files that are replaced now
-        _write_cache(cohort, folder, pixels, current, reporter)
+        _write_cache(cohort, folder, pixels, current, reporter, grid)
     content = json.loads(index.read_text())
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
     failed = [CaseFailure(**failure) for failure in content["failed"]]
@@ -140,22 +142,35 @@ def fingerprint(cohort: Cohort, pixels: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Slices:
-    """A case's slices by the header of its image alone: rows and columns, and their spacing in mm."""
+class MeasuredCase:
+    """A case's slices by the header of its image alone: how many, rows and columns, and their spacing in mm."""
 
     case: Case
+    count: int
     size: tuple[int, int]
     spacing: tuple[float, float]
 
     @classmethod
-    def of(cls, case: Case) -> _Slices:
+    def of(cls, case: Case) -> MeasuredCase:
+        """Reads the header. Raises InputError as ``read_geometry`` does."""
         geometry = read_geometry(case.image, case.name)
         axis = slice_axis(geometry) if case.axis is None else case.axis
         columns, rows = (geometry.size[other] for other in range(3) if other != axis)
-        return cls(case, (rows, columns), slice_spacing(geometry, axis)[1:])
+        return cls(case, geometry.size[axis], (rows, columns), slice_spacing(geometry, axis)[1:])
 
 
-def _write_cache(cohort: Cohort, folder: Path, pixels: int, current: str, reporter: Reporter) -> None:
+def measure(cohort: Cohort, pixels: int, failed: list[CaseFailure], reporter: Reporter):
+    """The cases whose headers can be read, and the grid for them; the others join ``failed``.
+
+    Raises InputError ("no_case") if none is left.
+    """
+    measured = _some(run_cases(cohort.cases, failed, MeasuredCase.of, "measure", reporter))
+    return measured, choose_grid([found.size for found in measured], [found.spacing for found in measured], pixels)
+
+
+def _write_cache(
+    cohort: Cohort, folder: Path, pixels: int, current: str, reporter: Reporter, grid: CohortGrid | None
+) -> None:
     if len(cohort.labels) > MAX_CLASSES:
         raise InputError(
             "too_many_labels",
@@ -163,8 +178,8 @@ def _write_cache(cohort: Cohort, folder: Path, pixels: int, current: str, report
             f"Train at most {MAX_CLASSES} labels at once.",
         )
     failed: list[CaseFailure] = []
-    measured = _some(run_cases(cohort.cases, failed, _Slices.of, "measure", reporter))
-    grid = choose_grid([found.size for found in measured], [found.spacing for found in measured], pixels)
+    measured, own_grid = measure(cohort, pixels, failed, reporter)
+    grid = grid or own_grid
     spacings = {found.case.name: found.spacing for found in measured}
     with (
         whole_file(folder / IMAGES) as image_file,

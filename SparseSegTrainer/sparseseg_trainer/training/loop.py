@@ -31,6 +31,7 @@ class Run:
     folder: Path  # for checkpoints
     reporter: Reporter
     curves: list[dict]  # rows of training.csv
+    aside: PreparedCohort | None = None  # cases to measure the networks on
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Stage:
     epoch_batches: Callable[[int, nn.Module, torch.Generator], list]
     batch_loss: Callable[[nn.Module, object, torch.Generator], Tensor]
     steps: int  # batches in an epoch
+    dice: Callable[[nn.Module], float] | None = None  # what the averaged network is worth, measured after every epoch
     batch_setting: str = "batch"  # what is halved where the memory is not enough; ``epoch_batches`` reads it anew
 
 
@@ -168,10 +170,12 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
             make_room(run, stage.batch_setting)
             trainer = _last_state(run, stage)
             continue
-        run.curves.append(
-            {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
-        )
+        row = {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
         run.reporter.metric(f"{stage.name}/loss", epoch + 1, loss)
+        if stage.dice:
+            row["dice"] = stage.dice(trainer.averaged)
+            run.reporter.metric(f"{stage.name}/dice", epoch + 1, row["dice"])
+        run.curves.append(row)
         trainer.save()
     return trainer.averaged.eval()
 

@@ -28,6 +28,22 @@ def available_bytes(device: torch.device) -> int:
         return UNKNOWN
 
 
+def resident_bytes(voxels: int, device: torch.device) -> int:
+    """What slices and labels, a byte a voxel each, take of the device's memory; 0 if they fill half of it.
+
+    They stay on disk then.
+    """
+    return 2 * voxels if 2 * voxels < available_bytes(device) / 2 else 0
+
+
+def needed_bytes(settings: TrainSettings, slices: int, shape: tuple[int, int], device: torch.device) -> int:
+    """Network, slices unless they stay on disk, and fused labels, a byte each, which are made in the main memory."""
+    rows, columns = shape
+    voxels = slices * rows * columns
+    fused = voxels if settings.method == "collaborative" and device.type == "cpu" else 0
+    return training_bytes(rows * columns, settings) + resident_bytes(voxels, device) + fused
+
+
 def training_bytes(pixels: int, settings: TrainSettings) -> int:
     """About what a training holds at most: libraries, feature maps and gradients of one batch, weights and Adam.
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from ..cohort import Cohort
 from ..cohort_grid import unpad
@@ -20,24 +19,12 @@ from ..volumes import read_geometry, write_label
 from .coding import UNCERTAIN
 from .data import PreparedCase
 from .loop import Run
-from .losses import one_hot
-from .pseudo_labels import predicted
-
-
-def drawn_dice(run: Run, network: nn.Module) -> float:
-    """Mean Dice over drawn slices and classes: how well the model fits what it was shown, no more."""
-    numbers = run.data.drawn
-    truth = run.data.labels[numbers.to(run.data.labels.device)].cpu()
-    guess = predicted(run, network, numbers)
-    masks = one_hot(truth, run.data.classes), one_hot(guess, run.data.classes)
-    overlap, total = (masks[0] * masks[1]).sum((2, 3)), (masks[0] + masks[1]).sum((2, 3))
-    return round(float((2 * overlap / total)[total > 0].mean()), 4)
 
 
 def write_curves(out: Path, curves: list[dict]) -> None:
-    """``training.csv`` (stage, epoch, loss, learning_rate) and, where matplotlib is installed, ``training.png``."""
+    """``training.csv``: stage, epoch, loss, learning_rate, dice; and ``training.png`` where matplotlib is installed."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["stage", "epoch", "loss", "learning_rate"], lineterminator="\n")
+    writer = csv.DictWriter(text, ["stage", "epoch", "loss", "learning_rate", "dice"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(curves)
     write_text(out / "training.csv", text.getvalue())
@@ -45,13 +32,13 @@ def write_curves(out: Path, curves: list[dict]) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         return
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for stage in dict.fromkeys(row["stage"] for row in curves):
-        rows = [row for row in curves if row["stage"] == stage]
-        axes.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], label=stage)
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.legend()
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    for axes, value in zip(figure.subplots(2, sharex=True), ("loss", "dice"), strict=True):
+        for stage in dict.fromkeys(row["stage"] for row in curves if value in row):
+            rows = [row for row in curves if row["stage"] == stage]
+            axes.plot([row["epoch"] for row in rows], [row.get(value) for row in rows], label=stage)
+        axes.set(xlabel="epoch", ylabel=value)
+        axes.legend()
     with whole_file(out / "training.png") as file:
         figure.savefig(file, dpi=150)
 
@@ -92,6 +79,21 @@ values: {classes};
 """
 
 
+def _figures_note(info: ModelInfo) -> str:
+    """What was measured, and what it is worth."""
+    figures = info.figures
+    drawn = f"- Dice on the drawn slices themselves: {figures['drawn_slices_dice']:.3f}."
+    if "validation_dice" not in figures:
+        return f"""{drawn} This is no estimate for new
+  volumes: compare with full labels of volumes that were not used here (`sparseseg evaluate`).
+"""
+    aside = f"{figures['validation_dice']:.3f} (cases kept aside: {', '.join(figures['validation'])})"
+    return f"""{drawn}
+- Dice on the drawn slices of volumes that were not trained on: {aside}.
+  A few slices tell little about whole volumes: compare with full labels too (`sparseseg evaluate`).
+"""
+
+
 def model_card(info: ModelInfo) -> str:
     """README.md of the model folder."""
     notes, labels = info.training, ", ".join(f"{label.name} ({label.value})" for label in info.labels)
@@ -105,9 +107,7 @@ no medical device.
 - Method `{settings["method"]}`, preset `{settings["preset"]}`, seed {settings["seed"]}, {notes["seconds"]:.0f} s.
 - Trained on {len(notes["cases"])} volumes with {notes["drawn_slices"]} labeled slices.
 - Slices along {axis}, {info.spacing[0]:.3f} x {info.spacing[1]:.3f} mm a pixel.
-- Dice on the drawn slices themselves: {info.figures["drawn_slices_dice"]:.3f}. This is no estimate for new
-  volumes: compare with full labels of volumes that were not used here (`sparseseg evaluate`).
-
+{_figures_note(info)}
 {_pseudo_label_note(info)}\
 Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in
 `training.csv`.

@@ -135,6 +135,7 @@ LIMITS = {
     "gamma_certain": WEIGHT,
     "gamma_uncertain": WEIGHT,
     "drawn_share": SHARE,
+    "validation": (0, 10**6),
 }
 AUGMENTATION_LIMITS = {
     "rotation": (0, 180),

@@ -8,7 +8,7 @@ from torch import nn
 from ..registration import registration_loss
 from .loop import Run, Stage, train_stage
 from .sampling import draw
-from .supervised import steps_per_epoch
+from .supervised import steps_for
 
 SMOOTHNESS = 1.0  # weight beside normalised cross-correlation, as in VoxelMorph
 
@@ -17,7 +17,7 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
     """Train on all pairs of neighbouring slices, both ways (osman2024, "Self-Supervised Learning")."""
     data, settings = run.data, run.settings
     first = torch.cat([torch.arange(case.start, case.stop - 1) for case in data.cases])
-    steps = steps_per_epoch(run, len(first))
+    steps = steps_for(run.settings, len(first))
 
     def epoch_batches(epoch, averaged, generator):
         batch = run.settings.registration_batch  # read anew: it is halved when the memory is not enough
@@ -30,5 +30,5 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
         return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
 
     rate, epochs = settings.registration_learning_rate, settings.registration_epochs
-    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, "registration_batch")
+    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, None, "registration_batch")
     return train_stage(run, stage)

@@ -21,6 +21,7 @@ class TrainSettings:
     preset: Literal["fast", "balanced", "paper"] = "balanced"
     seed: int = 0
     device: str = "auto"
+    validation: int = 0  # cases kept aside, to measure the network on what is drawn on them
 
     absence: bool | None = None  # outermost slices, and those beyond first and last slice, are background labels
     absence_share: float | None = None  # part of a labelled batch that shows absent slices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +14,21 @@ from .augmentation import augment
 from .loop import Run, Stage, seeded, train_stage
 from .losses import segmentation_loss
 from .sampling import mixed_batches
+from .settings import TrainSettings
+from .validation import live_dice
 
 SMALL = 5000  # pixels of a padded slice
 
 
+def shape_of(settings: TrainSettings, classes: int, shape: tuple[int, int]) -> NetworkShape:
+    """The network that the settings ask for on slices of ``shape``; small ones are not reduced: no detail to spare."""
+    stride = settings.stride if shape[0] * shape[1] > SMALL else 1
+    return NetworkShape(settings.context, classes, settings.width, settings.depth, stride)
+
+
 def network_shape(run: Run) -> NetworkShape:
-    """The network that the settings ask for; small slices are not reduced, they have no detail to spare."""
-    settings, (rows, columns) = run.settings, run.data.grid.shape
-    stride = settings.stride if rows * columns > SMALL else 1
-    return NetworkShape(settings.context, run.data.classes, settings.width, settings.depth, stride)
+    """The network of this training."""
+    return shape_of(run.settings, run.data.classes, run.data.grid.shape)
 
 
 def new_network(run: Run) -> nn.Module:
@@ -31,9 +38,9 @@ def new_network(run: Run) -> nn.Module:
         return SegmentationNetwork(network_shape(run))
 
 
-def steps_per_epoch(run: Run, slices: int) -> int:
+def steps_for(settings: TrainSettings, slices: int) -> int:
     """Batches in an epoch: as set, or each of so many slices once."""
-    return run.settings.steps or math.ceil(slices / run.settings.batch)
+    return settings.steps or math.ceil(slices / settings.batch)
 
 
 def look_up(run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -45,7 +52,7 @@ def look_up(run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generato
 def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:
     """Train on slices with known labels; ``parts`` are (slice numbers, share of a batch). Returns the network."""
     settings, data = run.settings, run.data
-    steps = steps_per_epoch(run, sum(len(numbers) for numbers, share in parts if share > 0))
+    steps = steps_for(run.settings, sum(len(numbers) for numbers, share in parts if share > 0))
 
     def epoch_batches(epoch, averaged, generator):
         return mixed_batches(parts, run.settings.batch, steps, generator)
@@ -57,4 +64,5 @@ def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:
 
     network = new_network(run)
     epochs, rate = settings.baseline_epochs, settings.learning_rate
-    return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps))
+    stage = Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, partial(live_dice, run))
+    return train_stage(run, stage)

@@ -26,12 +26,14 @@ from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
 from .loop import Run
-from .memory import available_bytes, training_bytes
+from .memory import available_bytes, needed_bytes
 from .methods import central_only, collaborative, full
-from .outputs import drawn_dice, model_card, write_curves, write_pseudo_labels
+from .outputs import model_card, write_curves, write_pseudo_labels
 from .presets import resolve
 from .settings import TrainSettings
 from .supervised import network_shape
+from .validation import figures as measured_figures
+from .validation import keep_aside, write_picture
 
 METHODS = {"collaborative": collaborative.train, "central_only": central_only.train, "full": full.train}
 
@@ -67,20 +69,24 @@ def train(
     if resume and not work.exists() and (out / "summary.json").exists():
         return _finished_summary(out / "summary.json", described)
     (out / "summary.json").unlink(missing_ok=True)
+    source, aside = keep_aside(source, settings.validation, settings.seed)
     data = prepare(source, work / "data", settings.pixels, reporter)
     if not settings.absence:
         data.forget_absence()
     _start_checkpoint(work, described, resume)
     device, needed = _fitting_device(device, settings, data, reporter)
     run = Run(data.to(device), settings, device, work, reporter, [])
+    if aside:
+        run.aside = prepare(aside, work / "aside", settings.pixels, reporter, data.grid)
     _check_known(run)
     network = METHODS[settings.method](run)
 
-    figures = {"drawn_slices_dice": drawn_dice(run, network)}
+    figures = measured_figures(run, network)
     seconds = round(time.monotonic() - started, 1)
     _write_model(run, source, network, seconds, figures, out)
+    write_picture(run, network, out)
     fields = {"model": str(out), "seconds": seconds, "memory_bytes": needed}
-    summary = summary_of(len(data.cases), data.failed, **fields, **figures)
+    summary = summary_of(len(data.cases), data.failed + (run.aside.failed if aside else []), **fields, **figures)
     write_text(out / "summary.json", json.dumps(summary | {"training": described}, indent=2) + "\n")
     with contextlib.suppress(OSError):  # Windows keeps it while slices are mapped from it
         os.replace(work, finished)  # at once: a half-removed checkpoint folder would look like one to resume from
@@ -122,11 +128,11 @@ def _start_checkpoint(work: Path, described: dict, resume: bool) -> None:
 
 def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
     """The device, or the CPU if the training would not fit, and the estimated bytes; refuses what fits nowhere."""
-    needed = _needed_bytes(settings, data, device)
+    needed = needed_bytes(settings, len(data.images), data.grid.shape, device)
     if device.type == "cuda" and needed > available_bytes(device):
         reporter.warn("The training does not fit into the GPU's memory: it runs on the CPU, which takes longer.")
         device = torch.device("cpu")
-        needed = _needed_bytes(settings, data, device)
+        needed = needed_bytes(settings, len(data.images), data.grid.shape, device)
     if needed > available_bytes(device):
         raise InputError(
             "not_enough_memory",
@@ -135,13 +141,6 @@ def _fitting_device(device: torch.device, settings: TrainSettings, data: Prepare
             "Choose the preset fast, a smaller batch or fewer pixels, or close other programs.",
         )
     return device, needed
-
-
-def _needed_bytes(settings: TrainSettings, data: PreparedCohort, device: torch.device) -> int:
-    """Network, slices unless they stay on disk, and fused labels, a byte each, which are made in the main memory."""
-    rows, columns = data.grid.shape
-    fused = data.labels.numel() if settings.method == "collaborative" and device.type == "cpu" else 0
-    return training_bytes(rows * columns, settings) + data.resident_bytes(device) + fused
 
 
 def _check_known(run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -13,7 +15,8 @@ from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
 from ..pseudo_labels import fused_labels, predicted
 from ..registering import tuned_network
 from ..sampling import draw, mixed_batches
-from ..supervised import look_up, new_network, steps_per_epoch
+from ..supervised import look_up, new_network, steps_for
+from ..validation import live_dice
 
 
 def train(run: Run) -> nn.Module:
@@ -28,7 +31,7 @@ def train_semi(run: Run) -> nn.Module:
     settings, data = run.settings, run.data
     known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
     unlabelled = data.unknown
-    steps = steps_per_epoch(run, len(data.drawn))
+    steps = steps_for(run.settings, len(data.drawn))
 
     def epoch_batches(epoch, averaged, generator):
         weight = pseudo_label_weight(epoch, settings.K1, settings.K2, settings.alpha_f)
@@ -55,7 +58,8 @@ def train_semi(run: Run) -> nn.Module:
 
     network = new_network(run)
     rate = settings.semi_learning_rate
-    return train_stage(run, Stage("semi", network, settings.semi_epochs, rate, epoch_batches, batch_loss, steps))
+    epochs, dice = settings.semi_epochs, partial(live_dice, run)
+    return train_stage(run, Stage("semi", network, epochs, rate, epoch_batches, batch_loss, steps, dice))
 
 
 def _fused_labels(run: Run, semi: nn.Module) -> Tensor:
@@ -82,7 +86,7 @@ def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
     ]
     if not known:
         parts = [(torch.arange(len(data.labels)), 1.0)]
-    steps = steps_per_epoch(run, len(data.labels))
+    steps = steps_for(run.settings, len(data.labels))
 
     def epoch_batches(epoch, averaged, generator):
         return mixed_batches(parts, run.settings.batch, steps, generator)
@@ -95,5 +99,5 @@ def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
     network = new_network(run)
     if settings.warm_start:
         network.load_state_dict(semi.state_dict())
-    stage = Stage("target", network, settings.epochs, settings.learning_rate, epoch_batches, batch_loss, steps)
-    return train_stage(run, stage)
+    epochs, rate, dice = settings.epochs, settings.learning_rate, partial(live_dice, run)
+    return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, dice))
