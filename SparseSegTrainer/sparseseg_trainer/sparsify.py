@@ -28,12 +28,12 @@ def sparsify(
 ) -> dict:
     """Writes a cohort into ``out`` whose labels keep only ``slices`` of those in ``cohort_folder``.
 
-    ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), or slice numbers.
-    Of several slices, those without a label are left out. With ``extents`` the first and last labeled slice
+    ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), slice numbers, or "evenly:5"
+    (the middle slices of so many equal parts of the structure). Of several slices, those without a label are left out. With ``extents`` the first and last labeled slice
     are marked too. Images stay where they are.
     Returns {"cases": count, "failed": [...]}. Raises InputError ("bad_slices" and those of ``read_cohort``).
     """
-    choose_slices(slices, 100)  # a mistake in ``slices`` is the caller's, not each case's
+    choose_slices(slices, 100, tuple(range(100)))  # a mistake in ``slices`` is the caller's, not each case's
     out = Path(out)
     cohort = read_cohort(cohort_folder)
     refuse_same_folder(cohort.folder, out)
@@ -44,18 +44,30 @@ def sparsify(
     return summary_of(len(sparse), failed)
 
 
-def choose_slices(text: str, count: int) -> list[int]:
-    """The slice numbers that ``text`` names in a volume of ``count``. Raises InputError ("bad_slices")."""
+def choose_slices(text: str, count: int, drawn: tuple[int, ...]) -> list[int]:
+    """The slice numbers that ``text`` names in a volume of ``count``, ``drawn`` ones among them.
+
+    Raises InputError ("bad_slices").
+    """
     if text.strip() == "central":
         return [count // 2]
     try:
+        if text.strip().startswith("evenly:"):
+            return _evenly(int(text.partition(":")[2]), drawn)
         return sorted({_slice_number(part.strip(), count) for part in text.split(",")})
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(
             "bad_slices",
             f"The slices {text!r} cannot be understood.",
-            'Write "central", fractions as "1/3,2/3", or slice numbers as "20,44", counted from 0.',
+            'Write "central", "evenly:5", fractions as "1/3,2/3", or slice numbers as "20,44", counted from 0.',
         ) from error
+
+
+def _evenly(parts: int, drawn: tuple[int, ...]) -> list[int]:
+    """The middle ones of ``parts`` equal parts of ``drawn``; all of them if they are fewer."""
+    if parts < 1:
+        raise ValueError(parts)
+    return sorted({drawn[int((part + 0.5) * len(drawn) / parts)] for part in range(parts)})
 
 
 def _slice_number(part: str, count: int) -> int:
@@ -73,7 +85,7 @@ def _sparse_case(case, out: Path, slices: str, extents: bool):
     geometry = read_geometry(case.image, case.name)
     axis = slice_axis(geometry) if case.axis is None else case.axis
     dense, drawn = read_drawn_slices(case, geometry, axis)
-    wanted = choose_slices(slices, len(dense))
+    wanted = choose_slices(slices, len(dense), drawn)
     kept = tuple(index for index in wanted if index in drawn)
     if not kept:
         raise InputError(

@@ -21,13 +21,17 @@ from sparseseg_trainer.volumes import read_geometry, read_label
         ("0.5", 11, [5]),
         ("20, 44", 88, [20, 44]),
         ("44,20,44", 88, [20, 44]),
+        ("evenly:1", 88, [15]),
+        ("evenly:2", 88, [12, 17]),  # the structure's slices 10 to 14 and 15 to 19
+        ("evenly:5", 88, [11, 13, 15, 17, 19]),
+        ("evenly:30", 88, list(range(10, 20))),
     ],
 )
 def test_slices_are_chosen_by_word_fraction_or_number(text, count, numbers):
-    assert choose_slices(text, count) == numbers
+    assert choose_slices(text, count, drawn=tuple(range(10, 20))) == numbers
 
 
-@pytest.mark.parametrize("text", ["", "middle", "1/0", "3/2", "-1", "1;2"])
+@pytest.mark.parametrize("text", ["", "middle", "1/0", "3/2", "-1", "1;2", "evenly:", "evenly:0"])
 def test_slices_that_cannot_be_understood_are_refused(dense_cohort, tmp_path, text):
     with pytest.raises(InputError) as caught:
         sparsify(dense_cohort, tmp_path / "out", text)
