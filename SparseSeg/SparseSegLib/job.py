@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +64,9 @@ class Job:
     def abandon(self) -> None:
         """Ends the process and all that it has started; nobody waits for a result."""
         self.client.kill()
+
+
+def writeJob(folder: Path, kind: str, settings: dict, **entries) -> None:
+    """Writes job.json for a job of ``kind``; ``entries`` are its paths, from the folder or absolute, and switches."""
+    job = {"schema": 1, "kind": kind, "settings": settings, **entries}
+    (folder / "job.json").write_text(json.dumps(job, indent=2, default=str), encoding="utf-8")

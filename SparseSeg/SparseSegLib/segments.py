@@ -88,13 +88,35 @@ def addSegments(segmentationNode, labels: Sequence[Label]) -> list[str]:
     return segmentIds
 
 
+def segmentsOf(segmentationNode, segmentIds: Sequence[str]) -> list:
+    """The segments of these IDs; None for one that is not there."""
+    return [segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in segmentIds]
+
+
 def labelsOf(segmentationNode, segmentIds: Sequence[str]) -> list[Label]:
     """Value, name, color and terminology of each segment."""
-    segments = [segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in segmentIds]
+    segments = segmentsOf(segmentationNode, segmentIds)
     return [
         Label(value, segment.GetName(), segment.GetColor(), segment.GetTerminology())
         for value, segment in enumerate(segments, start=1)
     ]
+
+
+def inOrder(label: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+    """``label`` with n + 1 in place of the value of the n-th of ``labels``, as ``writeLabel`` wants it.
+
+    Raises InputError ("unknown_label") for a value that none of them has.
+    """
+    numbers = np.zeros(int(max([label.max(initial=0), *(entry.value for entry in labels)])) + 1, np.uint16)
+    numbers[[entry.value for entry in labels]] = np.arange(1, len(labels) + 1)
+    unknown = np.setdiff1d(label[numbers[label] == 0], [0])
+    if unknown.size:
+        raise InputError(
+            "unknown_label",
+            f"The label has the value {unknown[0]}, which has no name.",
+            "Add it to labels.json in the folder of the cohort, or correct the label.",
+        )
+    return numbers[label]
 
 
 def drawnSegmentIds(segmentationNode, volumeNode) -> list[str]:

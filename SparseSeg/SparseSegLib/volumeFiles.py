@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,13 @@ def geometryOf(volumeNode) -> Geometry:
 def writeVolume(volumeNode, path: Path) -> None:
     """Writes the image of a volume node on its grid. Raises InputError ("no_space", "cannot_write")."""
     write_image(path, np.asarray(slicer.util.arrayFromVolume(volumeNode)), geometryOf(volumeNode))
+
+
+def caseName(volumeNode) -> str:
+    """The volume's name in letters that a file name may have."""
+    return fileName(volumeNode.GetName())
+
+
+def fileName(text: str) -> str:
+    """``text`` in letters that a file name may have."""
+    return re.sub(r"[^\w.-]", "_", text).strip("._") or "volume"

@@ -19,7 +19,27 @@ from .slices import slice_axis
 from .sparse_volume import SparseVolume, label_values, load_case, read_drawn_slices
 from .volumes import read_geometry, read_label_names
 
-__all__ = ["Case", "CaseFailure", "Cohort", "SparseVolume", "load_case", "read_cohort", "write_cohort"]
+__all__ = [
+    "Case",
+    "CaseFailure",
+    "Cohort",
+    "SparseVolume",
+    "load_case",
+    "read_cohort",
+    "read_rows",
+    "write_cohort",
+    "write_rows",
+]
+    "Case",
+    "CaseFailure",
+    "Cohort",
+    "SparseVolume",
+    "load_case",
+    "read_cohort",
+    "read_rows",
+    "write_cohort",
+    "write_rows",
+]
 
 
 @dataclass
@@ -72,7 +92,7 @@ def read_cohort(folder: Path) -> Cohort:
     Raises InputError ("no_cohort", "bad_cohort", "bad_labels") if the file as a whole cannot be used.
     """
     folder = Path(folder)
-    rows = _read_rows(folder / FILE_NAME)
+    rows = read_rows(folder)
     # Names that differ in case only would share a file on Windows and macOS.
     counts = Counter(cell(row, "case").casefold() for row in rows)
     cases, failed = [], {}
@@ -91,7 +111,12 @@ def read_cohort(folder: Path) -> Cohort:
     return Cohort(folder, cases, list(failed.values()))
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of ``folder``/cohort.csv as they stand there, to be changed and written again.
+
+    Raises InputError ("no_cohort", "bad_cohort").
+    """
+    path = Path(folder) / FILE_NAME
     if not path.is_file():
         raise InputError(
             "no_cohort",
@@ -116,16 +141,26 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def write_rows(folder: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Writes ``rows`` as ``folder``/cohort.csv; columns of the user's own are kept.
+
+    Raises InputError ("no_space", "cannot_write").
+    """
+    rows = list(rows)
+    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name is not None)])
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(Path(folder) / FILE_NAME, table.getvalue())
+
+
 def write_cohort(folder: Path, cases: Iterable[Case], labels: Iterable[Label]) -> None:
     """Writes cohort.csv, with paths relative to ``folder``, and labels.json.
 
     Raises InputError ("no_space", "cannot_write").
     """
     folder = Path(folder)
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for case in cases:
-        writer.writerow(write_row(case, folder))
+    rows = [write_row(case, folder) for case in cases]
     write_labels(folder, labels)
-    write_text(folder / FILE_NAME, table.getvalue())
+    write_rows(folder, rows)
