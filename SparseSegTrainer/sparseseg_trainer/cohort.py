@@ -30,16 +30,6 @@ __all__ = [
     "write_cohort",
     "write_rows",
 ]
-    "Case",
-    "CaseFailure",
-    "Cohort",
-    "SparseVolume",
-    "load_case",
-    "read_cohort",
-    "read_rows",
-    "write_cohort",
-    "write_rows",
-]
 
 
 @dataclass
