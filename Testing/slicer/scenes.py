@@ -85,12 +85,20 @@ def onOwnGrid(segmentationNode, segmentId: str, spacing: float, size: int) -> No
     slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId)
 
 
-def finishWith(job, label: np.ndarray) -> None:
-    """Ends a job that was not started, as if the trainer had written ``label`` (k, j, i)."""
-    from sparseseg_trainer.volumes import write_label
-
+def finishWith(job, label: np.ndarray):
+    """What a job returns that was not started, as if the trainer had written ``label`` (k, j, i)."""
     with (job.client.folder / "cohort" / "cohort.csv").open(newline="") as file:
         [row] = csv.DictReader(file)
-    write_label(job.client.folder / "out" / "labels" / f"{row['case']}.nrrd", label, job.geometry)
+    writeResult(job, row["case"], label)
     (job.client.folder / "result.json").write_text(json.dumps({"cases": 1, "failed": []}))
-    job.finish()
+    return job.finish()
+
+
+def writeResult(job, case: str, label: np.ndarray) -> None:
+    """Writes what the trainer leaves in the folder ``out`` of a propagation: the label and its confidence."""
+    from sparseseg_trainer.slices import to_slices
+    from sparseseg_trainer.volumes import write_label
+
+    write_label(job.client.folder / "out" / "labels" / f"{case}.nrrd", label, job.geometry)
+    rows = [f"{case},{index},0.5\n" for index in range(len(to_slices(label, job.axis)))]
+    (job.client.folder / "out" / "confidence.csv").write_text("".join(["case,slice,confidence\n", *rows]))

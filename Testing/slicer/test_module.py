@@ -17,7 +17,7 @@ def the_module(a_scene, monkeypatch):
     """SparseSeg.py, imported as Slicer does."""
     scripted, i18n = ModuleType("slicer.ScriptedLoadableModule"), ModuleType("slicer.i18n")
     scripted.ScriptedLoadableModule = type("ScriptedLoadableModule", (), {"__init__": lambda self, parent: None})
-    scripted.ScriptedLoadableModuleLogic = object
+    scripted.ScriptedLoadableModuleWidget = scripted.ScriptedLoadableModuleLogic = object
     scripted.ScriptedLoadableModuleTest = unittest.TestCase
     i18n.tr = lambda text: text
     i18n.translate = lambda context, text: text

@@ -9,7 +9,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from scenes import data, draw, voxels  # noqa: E402
+from scenes import data, draw, voxels, writeResult  # noqa: E402
 
 from sparseseg_trainer.volumes import write_label  # noqa: E402
 from SparseSegLib import Cancelled, InputError  # noqa: E402
@@ -34,7 +34,7 @@ def test_the_instant_result_is_shown_first_and_one_undo_still_takes_all_back(
     job = PropagationJob(an_oblique_volume, a_drawing, segmentIds=NAMES)
     instant = np.where(np.arange(19)[:, None, None] < 12, a_result, 0).astype(np.uint8)
     write_label(job.client.folder / "instant.nrrd", instant, job.geometry)
-    write_label(job.client.folder / "out" / "labels" / "T2.nrrd", a_result, job.geometry)
+    writeResult(job, "T2", a_result)
 
     job.start()
     waitFor(lambda: job.update())
