@@ -61,6 +61,20 @@ def writeLabel(label: np.ndarray, segmentationNode, segmentIds: Sequence[str], v
             )
 
 
+def segmentationFor(volumeNode):
+    """The segmentation to draw the volume's structures in: the one that refers to it, or a new one with a segment."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if node.GetNodeReference(role) == volumeNode:
+            return node
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    node.GetSegmentation().AddEmptySegment()
+    return node
+
+
 def createEditorLogic(segmentationNode, volumeNode):
     """A segment editor logic with its own undo history, whose edits leave other segments alone."""
     scene = segmentationNode.GetScene()
@@ -123,6 +137,11 @@ def drawnSegmentIds(segmentationNode, volumeNode) -> list[str]:
     """The IDs of the segments that are not empty, in their order."""
     segmentIds = segmentationNode.GetSegmentation().GetSegmentIDs()
     return [segmentId for segmentId in segmentIds if _readMask(segmentationNode, segmentId, volumeNode).any()]
+
+
+def milliliters(segmentationNode, segmentId: str, volumeNode) -> float:
+    """The segment's volume on the volume's grid."""
+    return float(_readMask(segmentationNode, segmentId, volumeNode).sum() * np.prod(volumeNode.GetSpacing()) / 1000)
 
 
 def _layer(segmentationNode, segmentId: str):

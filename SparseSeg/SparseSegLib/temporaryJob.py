@@ -36,7 +36,7 @@ class TemporaryJob(Job):
             return self.bring(self.client.result())
         except InputError as error:
             if error.code in ("internal", "trainer_stopped"):
-                self._keepLogs()
+                self.keep(*LOGS)  # which its message names; no image of a patient
             raise
         finally:
             self._removeFolder()
@@ -46,9 +46,9 @@ class TemporaryJob(Job):
         super().abandon()
         self._removeFolder()
 
-    def _keepLogs(self) -> None:
-        """After an error of the program itself, leaves the logs that its message names, but no image."""
+    def keep(self, *names: str) -> None:
+        """Leaves what is called so in the folder, and removes the rest: for what could not be brought anywhere."""
         for path in self.folder.iterdir():
-            if path.name not in LOGS:
+            if path.name not in names:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         self._removeFolder.detach()
