@@ -43,11 +43,12 @@ def main(out, *paths):
     failed = 0
     for volumePath, segmentationPath in zip(paths[::2], paths[1::2], strict=True):
         try:
-            process(volumePath, segmentationPath, Path(out))
+            # Slicer wants whole paths.
+            process(Path(volumePath).absolute(), Path(segmentationPath).absolute(), Path(out).absolute())
         except (InputError, RuntimeError) as error:  # the other volumes still run
             print(f"{volumePath}: {error}")
             failed += 1
-    slicer.util.saveScene(str(Path(out) / "scene.mrb"))
+    slicer.util.saveScene(str(Path(out).absolute() / "scene.mrb"))
     return 1 if failed else 0
 
 

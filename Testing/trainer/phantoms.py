@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
 
 from sparseseg_trainer.cohort import Case, Cohort, read_cohort
 from sparseseg_trainer.errors import InputError
@@ -40,6 +41,33 @@ def ellipsoid_volume(seed: int) -> tuple[np.ndarray, np.ndarray]:
     texture = gaussian_filter(rng.normal(size=SHAPE), (0.5, 1.5, 1.5))
     image = 300 + 250 * gaussian_filter(label.astype(float), (0.3, 0.7, 0.7)) + 150 * texture
     return (image + rng.normal(0, 12, SHAPE)).astype(np.int16), label
+
+
+def write_series(folder: Path, image: np.ndarray) -> None:
+    """Writes an image (k, j, i) as an oblique MR series whose files are not in the order of its slices."""
+    import pydicom
+
+    folder.mkdir()
+    matrix = Rotation.from_euler("xyz", (20, -35, 70), degrees=True).as_matrix()
+    uids = [pydicom.uid.generate_uid() for _ in range(3)]
+    for k, pixels in enumerate(np.clip(image, 0, None).astype(np.uint16)):
+        dataset = pydicom.Dataset()
+        dataset.SOPClassUID = pydicom.uid.MRImageStorage
+        dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = uids
+        dataset.Modality, dataset.PatientName, dataset.PatientID = "MR", "Phantom^Ann", "P1"
+        dataset.SeriesNumber, dataset.InstanceNumber = 4, k + 1
+        dataset.ImagePositionPatient = [round(x, 9) for x in (-12, 5.5, 40) + 3.1 * k * matrix[:, 2]]
+        dataset.ImageOrientationPatient = [round(x, 9) for x in matrix[:, :2].T.ravel()]
+        dataset.PixelSpacing, dataset.SliceThickness = [0.9, 0.8], 3.1
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+        dataset.BitsAllocated = dataset.BitsStored = 16
+        dataset.HighBit, dataset.PixelRepresentation = 15, 0
+        dataset.PixelData = pixels.tobytes()
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        dataset.save_as(folder / f"{(5 * k) % len(image):02}.dcm", enforce_file_format=True)
 
 
 def cohort_of(folder: Path, text: str) -> Cohort:

@@ -9,8 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from phantoms import SHAPE, ellipsoid_volume, refusal
-from scipy.spatial.transform import Rotation
+from phantoms import SHAPE, ellipsoid_volume, refusal, write_series
 
 from sparseseg_trainer.dicom import series_files
 from sparseseg_trainer.dicom_seg import read_dicom_seg, write_dicom_seg
@@ -46,30 +45,8 @@ class Listening(Reporter):
 @pytest.fixture
 def series(tmp_path) -> Path:
     """An oblique MR series of 14 slices of 32 x 28 whose files are not in the order of its slices."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    image = ellipsoid_volume(0)[0]
-    matrix = Rotation.from_euler("xyz", (20, -35, 70), degrees=True).as_matrix()
-    uids = [pydicom.uid.generate_uid() for _ in range(3)]
-    for k, pixels in enumerate(np.clip(image, 0, None).astype(np.uint16)):
-        dataset = pydicom.Dataset()
-        dataset.SOPClassUID = pydicom.uid.MRImageStorage
-        dataset.SOPInstanceUID = pydicom.uid.generate_uid()
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = uids
-        dataset.Modality, dataset.PatientName, dataset.PatientID = "MR", "Phantom^Ann", "P1"
-        dataset.SeriesNumber, dataset.InstanceNumber = 4, k + 1
-        dataset.ImagePositionPatient = [round(x, 9) for x in (-12, 5.5, 40) + 3.1 * k * matrix[:, 2]]
-        dataset.ImageOrientationPatient = [round(x, 9) for x in matrix[:, :2].T.ravel()]
-        dataset.PixelSpacing, dataset.SliceThickness = [0.9, 0.8], 3.1
-        dataset.Rows, dataset.Columns = pixels.shape
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated = dataset.BitsStored = 16
-        dataset.HighBit, dataset.PixelRepresentation = 15, 0
-        dataset.PixelData = pixels.tobytes()
-        dataset.file_meta = pydicom.dataset.FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        dataset.save_as(folder / f"{(5 * k) % 14:02}.dcm", enforce_file_format=True)
-    return folder
+    write_series(tmp_path / "series", ellipsoid_volume(0)[0])
+    return tmp_path / "series"
 
 
 def check_round_trip(series: Path, array: np.ndarray, path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The Python on docs/scripts.md runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unittest
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'sparseseg[headless]'")
+
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / "SparseSeg"), str(ROOT / "Testing" / "trainer")]
+
+from phantoms import GEOMETRY, ellipsoid_volume, write_series  # noqa: E402
+
+from sparseseg_trainer.cohort import Case, read_cohort, write_cohort  # noqa: E402
+from sparseseg_trainer.labels import Label  # noqa: E402
+from sparseseg_trainer.sparsify import sparsify  # noqa: E402
+from sparseseg_trainer.training import presets  # noqa: E402
+from sparseseg_trainer.volumes import read_geometry, read_label, write_image, write_label  # noqa: E402
+from SparseSegLib.headless import startHeadless  # noqa: E402
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/scripts.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+LABELS = [Label(1, "structure", (0.9, 0.6, 0.0))]
+
+
+@pytest.fixture
+def what_the_page_names(tmp_path, monkeypatch):
+    """A current folder with the files that the page names, and a preset "fast" that ends within seconds."""
+    monkeypatch.chdir(tmp_path)
+    cases = []
+    for number in range(2):
+        image, label = ellipsoid_volume(number)
+        case = Case(f"case{number}", tmp_path / f"image{number}.nrrd", tmp_path / f"label{number}.nrrd")
+        write_image(case.image, image, GEOMETRY)
+        write_label(case.label, label, GEOMETRY)
+        cases.append(case)
+    write_cohort(tmp_path / "reference", cases, LABELS)
+    sparsify(tmp_path / "reference", tmp_path / "cohort")
+    image, label = ellipsoid_volume(0)
+    write_image(tmp_path / "volume.nrrd", image, GEOMETRY)
+    write_label(tmp_path / "drawn.seg.nrrd", np.where(np.arange(14)[:, None, None] == 7, label, 0), GEOMETRY, LABELS)
+    write_series(tmp_path / "series", image)
+    write_label(tmp_path / "segmentation.seg.nrrd", label, read_geometry(tmp_path / "series"), LABELS)
+    for name, value in {"steps": 2, "epochs": 1, "semi_epochs": 1, "K1": 0, "K2": 1}.items():
+        monkeypatch.setitem(presets.FAST, name, value)
+    return tmp_path
+
+
+@pytest.fixture
+def slicers_base_classes(monkeypatch):
+    scripted, i18n = ModuleType("slicer.ScriptedLoadableModule"), ModuleType("slicer.i18n")
+    scripted.ScriptedLoadableModule = scripted.ScriptedLoadableModuleWidget = object
+    scripted.ScriptedLoadableModuleLogic = object
+    scripted.ScriptedLoadableModuleTest = unittest.TestCase
+    i18n.tr = lambda text: text
+    i18n.translate = lambda context, text: text
+    monkeypatch.setitem(sys.modules, "slicer.ScriptedLoadableModule", scripted)
+    monkeypatch.setitem(sys.modules, "slicer.i18n", i18n)
+    monkeypatch.delitem(sys.modules, "SparseSeg", raising=False)
+
+
+def test_the_scripts_page_runs_from_top_to_bottom(what_the_page_names, slicers_base_classes, capsys):
+    startHeadless()
+    names = {}
+    for block in BLOCKS:
+        exec(compile(block, "scripts.md", "exec"), names)
+    folder = what_the_page_names
+    drawn = read_label(folder / "drawn.seg.nrrd", GEOMETRY)
+    for name in ("whole.seg.nrrd", "whole.nii.gz"):
+        whole = read_label(folder / name, GEOMETRY)
+        assert np.array_equal(whole[7], drawn[7]) and whole[5].any()
+    assert len(read_cohort(folder / "segmented").cases) == 2
+    assert (folder / "report" / "report.html").is_file()
+    assert names["labels"][0].name == "structure"
+    assert "cohort.csv" in capsys.readouterr().out
