@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 try:
     import typer
@@ -21,6 +21,7 @@ from .errors import InputError
 from .jobs import run_job, supervise
 from .reporting import JsonReporter, Reporter, json_stdout, json_values
 from .settings import from_dict
+from .training.keys import Method
 
 app = typer.Typer(
     help="From one drawn slice to a segmented volume, and from such volumes to a trained model.",
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 cohort_app = typer.Typer(help="Work on cohorts.", no_args_is_help=True)
 app.add_typer(cohort_app, name="cohort")
+
+METHOD_HELP = f"One of {', '.join(get_args(Method))}; the first is the default."
 
 Cohort = Annotated[Path, typer.Argument(help="Folder with cohort.csv.")]
 OutFolder = Annotated[Path, typer.Option(help="Folder for the results.")]
@@ -93,7 +96,7 @@ def propagate(
 def train(
     cohort: Cohort,
     out: Annotated[Path, typer.Option(help="Folder for the model; NAME.sparseseg also packs it.")],
-    method: Annotated[str | None, typer.Option(help="collaborative (default), central_only or full.")] = None,
+    method: Annotated[str | None, typer.Option(help=METHOD_HELP)] = None,
     preset: Annotated[str | None, typer.Option(help="fast, balanced (default) or paper.")] = None,
     seed: Seed = None,
     device: Device = None,
@@ -176,7 +179,7 @@ def sparsify(
     cohort: Cohort,
     out: OutFolder,
     slices: Annotated[
-        str, typer.Option(help="Slices to keep: central, fractions such as 1/3,2/3, or numbers.")
+        str, typer.Option(help="Slices to keep: central, evenly:K, fractions such as 1/3,2/3, or numbers.")
     ] = "central",
     extents: Annotated[bool, typer.Option("--extents", help="Note the first and last slice of the structure.")] = False,
     as_json: Json = False,

@@ -28,9 +28,9 @@ def sparsify(
 ) -> dict:
     """Writes a cohort into ``out`` whose labels keep only ``slices`` of those in ``cohort_folder``.
 
-    ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), slice numbers, or "evenly:5"
-    (the middle slices of so many equal parts of the structure). Of several slices, those without a label are left out. With ``extents`` the first and last labeled slice
-    are marked too. Images stay where they are.
+    ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), slice numbers, or
+    "evenly:5" (the middle slices of so many equal parts of the structure). Of several slices, those without a label
+    are left out. With ``extents`` the first and last labeled slice are marked too. Images stay where they are.
     Returns {"cases": count, "failed": [...]}. Raises InputError ("bad_slices" and those of ``read_cohort``).
     """
     choose_slices(slices, 100, tuple(range(100)))  # a mistake in ``slices`` is the caller's, not each case's

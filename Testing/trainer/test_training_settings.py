@@ -7,8 +7,8 @@ from phantoms import refusal
 
 from sparseseg_trainer.network_shape import LIMITS as NETWORK_LIMITS
 from sparseseg_trainer.training.augmentation import Augmentation
-from sparseseg_trainer.training.presets import AUGMENTATION_LIMITS, LIMITS, PRESETS, resolve
-from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.presets import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS, PRESETS, resolve
+from sparseseg_trainer.training.settings import Consistency, TrainSettings
 
 
 def test_the_preset_paper_has_the_papers_constants():
@@ -18,6 +18,10 @@ def test_the_preset_paper_has_the_papers_constants():
     expected |= {"registration_batch": 32, "registration_learning_rate": 0.01, "fusion": "consistency"}
     assert {name: getattr(paper, name) for name in expected} == expected
     assert paper.augmentation == Augmentation(rotation=20, flip=True)
+    expected = {"supervised": 0.5, "labelled": 0.5, "weight": 0.1, "decay": 0.99, "noise": 0.1, "noise_limit": 0.2}
+    expected |= {"passes": 8, "certain_from": 0.75, "certain_to": 1, "ambiguous_from": 0.75, "ambiguous_to": 0.95}
+    expected |= {"mixing": 0.2}
+    assert {name: getattr(paper.consistency, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -43,6 +47,7 @@ def test_a_preset_has_a_value_for_every_setting(preset):
         {"smoothing": -1.0},
         {"learning_rate": float("nan")},
         {"augmentation": Augmentation(noise=-1.0)},
+        {"consistency": Consistency(passes=0)},
     ],
 )
 def test_impossible_settings_are_refused(wrong):
@@ -56,3 +61,4 @@ def test_every_number_has_limits():
     settings = resolve(TrainSettings())
     assert numbers(settings) - {"seed"} == LIMITS.keys() | NETWORK_LIMITS.keys() - {"classes"} | {"stride"}
     assert numbers(settings.augmentation) == AUGMENTATION_LIMITS.keys()
+    assert numbers(settings.consistency) == CONSISTENCY_LIMITS.keys()

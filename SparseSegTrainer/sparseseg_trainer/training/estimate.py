@@ -19,6 +19,7 @@ from ..reporting import Reporter
 from ..segmentation_network import SegmentationNetwork
 from .augmentation import augment
 from .data import MeasuredCase, measure
+from .keys import PSEUDO_LABELED
 from .losses import segmentation_loss
 from .memory import available_bytes, needed_bytes
 from .presets import resolve
@@ -81,21 +82,32 @@ def _training(settings: TrainSettings, slices: int, drawn: int, steps: _Steps, r
     step, forward = steps.training(), steps.forward()
     live = forward * min(LIVE, drawn) / CHUNK  # after every epoch
     reporter.progress("estimate", 0.5)
-    if settings.method != "collaborative":
-        shown = slices if settings.method == "full" else drawn
+    if settings.method not in PSEUDO_LABELED:
+        shown = drawn if settings.method == "central_only" else slices
+        step += _teaching(settings, step, forward)
         return settings.baseline_epochs * (steps_for(settings, shown) * step + live)
-    semi_steps = steps_for(settings, drawn)
-    # In half of its epochs the semi-supervised network first labels half a batch of unknown slices a step.
-    guessing = (settings.semi_epochs - settings.K1) * semi_steps * forward * settings.batch / 2 / CHUNK
-    semi = settings.semi_epochs * (semi_steps * step + live) + guessing
-    target = settings.epochs * (steps_for(settings, slices) * step + live)
-    fields = slices if not settings.reach else min(slices, drawn * (2 * settings.reach + 1))
-    fusing = slices / CHUNK * forward + fields * FIELDS * steps.field()
-    tuning = 0.0
-    if settings.registration == "tuned":
-        tuning = settings.registration_epochs * steps_for(settings, slices) * steps.registration()
+    seconds = settings.epochs * (steps_for(settings, slices) * step + live)
+    if settings.method != "registration_only":
+        semi_steps = steps_for(settings, drawn)
+        seconds += settings.semi_epochs * (semi_steps * step + live) + slices / CHUNK * forward
+        # In half of its epochs the semi-supervised network first labels half a batch of unknown slices a step.
+        seconds += (settings.semi_epochs - settings.K1) * semi_steps * forward * settings.batch / 2 / CHUNK
+    if settings.method != "semi_only":
+        fields = slices if not settings.reach else min(slices, drawn * (2 * settings.reach + 1))
+        seconds += fields * FIELDS * steps.field()
+        if settings.registration == "tuned":
+            seconds += settings.registration_epochs * steps_for(settings, slices) * steps.registration()
     reporter.progress("estimate", 1)
-    return semi + fusing + tuning + target
+    return seconds
+
+
+def _teaching(settings: TrainSettings, step: float, forward: float) -> float:
+    """Seconds that a semi-supervised method adds to a step: a teacher's passes, or a second network and its attacks."""
+    if settings.method == "dct_seg":
+        return 5 * step  # each network learns from the slices, attacks, and learns from the other's attack
+    passes = {"mean_teacher": 1, "ua_mt": 1 + settings.consistency.passes, "ict": 1, "ac_mt": 1}
+    unlabelled = settings.batch * (1 - settings.consistency.labelled)
+    return passes.get(settings.method, 0) * forward * unlabelled / CHUNK
 
 
 class _Steps:

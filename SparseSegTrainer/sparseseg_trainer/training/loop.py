@@ -20,6 +20,8 @@ from ..reporting import Reporter, TimeLeft
 from .data import PreparedCohort
 from .settings import TrainSettings
 
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
 
 @dataclass
 class Run:
@@ -47,6 +49,7 @@ class Stage:
     batch_loss: Callable[[nn.Module, object, torch.Generator], Tensor]
     steps: int  # batches in an epoch
     dice: Callable[[nn.Module], float] | None = None  # what the averaged network is worth, measured after every epoch
+    averaging: float | None = None  # instead of the setting
     batch_setting: str = "batch"  # what is halved where the memory is not enough; ``epoch_batches`` reads it anew
 
 
@@ -64,8 +67,11 @@ class Trainer:
         self.run, self.stage, self.epoch = run, stage, 0
         self.network = copy.deepcopy(stage.network).to(run.device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(self.network.parameters(), lr=stage.learning_rate, weight_decay=settings.weight_decay)
+        kind, options = OPTIMIZERS[settings.optimizer], {"weight_decay": settings.weight_decay}
+        if settings.optimizer == "sgd":
+            options["momentum"] = settings.momentum
+        self.optimizer = kind(self.network.parameters(), lr=stage.learning_rate, **options)
+        self.averaging = settings.averaging if stage.averaging is None else stage.averaging
         self.steps_done = 0
         self.path = run.folder / f"{stage.name}.safetensors"
 
@@ -77,7 +83,7 @@ class Trainer:
         if settings.schedule == "constant":
             return top
         done = self.steps_done / (self.stage.epochs * self.stage.steps)
-        return top * one_cycle(done)
+        return top * (polynomial(done) if settings.schedule == "poly" else one_cycle(done))
 
     def train_epoch(self, tick: Callable[[float], None]) -> float:
         """One pass over the epoch's batches; returns the mean loss."""
@@ -129,7 +135,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = min(self.run.settings.averaging, 1 - 1 / (1 + self.steps_done))
+        decay = min(self.averaging, 1 - 1 / (1 + self.steps_done))
         pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
         for mean, value in pairs:
             if value.is_floating_point():
@@ -143,6 +149,11 @@ def one_cycle(done: float) -> float:
     if done < 0.1:
         return 0.04 + 0.96 * done / 0.1
     return 0.5 * (1 + torch.cos(torch.tensor((done - 0.1) / 0.9 * torch.pi)).item()) + 1e-4
+
+
+def polynomial(done: float) -> float:
+    """Share of the first learning rate after ``done`` (0 to 1) of the steps: (1 - done)^0.9, as in DeepLab."""
+    return (1 - done) ** 0.9
 
 
 def train_stage(run: Run, stage: Stage) -> nn.Module:

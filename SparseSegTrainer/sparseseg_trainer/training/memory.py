@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from .keys import PSEUDO_LABELED
 from .settings import TrainSettings
 
 UNKNOWN = 4 << 30  # assumed where the system does not tell
@@ -40,7 +41,7 @@ def needed_bytes(settings: TrainSettings, slices: int, shape: tuple[int, int], d
     """Network, slices unless they stay on disk, and fused labels, a byte each, which are made in the main memory."""
     rows, columns = shape
     voxels = slices * rows * columns
-    fused = voxels if settings.method == "collaborative" and device.type == "cpu" else 0
+    fused = voxels if settings.method in PSEUDO_LABELED and device.type == "cpu" else 0
     return training_bytes(rows * columns, settings) + resident_bytes(voxels, device) + fused
 
 
@@ -48,8 +49,10 @@ def training_bytes(pixels: int, settings: TrainSettings) -> int:
     """About what a training holds at most: libraries, feature maps and gradients of one batch, weights and Adam.
 
     ``pixels`` of one padded slice. A U-Net keeps about 40 maps of ``width`` features at full resolution for the
-    backward pass, counting the deeper levels.
+    backward pass, counting the deeper levels. Co-training keeps those of two networks, each for the slices and for the
+    other's adversarial examples.
     """
-    features = 40 * settings.width * pixels * settings.batch / settings.stride**2
-    weights = 5 * 9 * 4 * (settings.width * 2**settings.depth) ** 2 * 2
+    networks = 2 if settings.method == "dct_seg" else 1
+    features = 40 * settings.width * pixels * settings.batch / settings.stride**2 * networks**2
+    weights = networks * 5 * 9 * 4 * (settings.width * 2**settings.depth) ** 2 * 2
     return int(LIBRARIES + 4 * (features + weights))

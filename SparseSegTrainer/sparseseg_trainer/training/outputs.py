@@ -18,6 +18,7 @@ from ..slices import from_slices
 from ..volumes import read_geometry, write_label
 from .coding import UNCERTAIN
 from .data import PreparedCase
+from .keys import PSEUDO_LABELED
 from .loop import Run
 
 
@@ -69,12 +70,12 @@ def _on_image(labels: np.ndarray, case: PreparedCase) -> np.ndarray:
 def _pseudo_label_note(info: ModelInfo) -> str:
     """How to read the files in pseudo_labels, where there are some."""
     settings = info.training["settings"]
-    if settings["method"] != "collaborative" or not settings["pseudo_labels"]:
+    if settings["method"] not in PSEUDO_LABELED or not settings["pseudo_labels"]:
         return ""
     classes = ", ".join(f"{number} {label.name}" for number, label in enumerate(info.labels, 1))
+    several = f";\n{UNCERTAIN} more where the two sources of pseudo labels disagree"
     return f"""The folder `pseudo_labels` holds what the network was taught as class numbers, not label
-values: {classes};
-{UNCERTAIN} more where the two sources of pseudo labels disagree.
+values: {classes}{several if settings["method"] == "collaborative" else ""}.
 
 """
 

@@ -7,7 +7,7 @@ import dataclasses
 from ..errors import InputError
 from ..network_shape import NetworkShape, check_limits
 from .augmentation import Augmentation
-from .settings import TrainSettings
+from .settings import Consistency, TrainSettings
 
 # osman2024, "Training Strategies" and eq. 2-7. Where the paper is silent: gamma of eq. 2 is 1, rotation goes to 20
 # degrees, the semi-supervised network has 50 epochs beyond K2, and registration 100 epochs.
@@ -22,6 +22,7 @@ PAPER = {
     "optimizer": "adam",
     "learning_rate": 1e-4,
     "weight_decay": 0.0,
+    "momentum": 0.9,
     "schedule": "halving",
     "halve_every": 30,
     "averaging": 0.0,
@@ -48,6 +49,7 @@ PAPER = {
     "gamma_uncertain": 0.1,
     "drawn_share": 0.0,
     "warm_start": False,
+    "consistency": Consistency(),
     "augmentation": Augmentation(rotation=20.0, flip=True),
     "test_flips": False,
     "largest_component": False,
@@ -114,6 +116,7 @@ LIMITS = {
     "pixels": (0, 10**8),
     "learning_rate": RATE,
     "weight_decay": SHARE,
+    "momentum": (0, 0.99999),
     "halve_every": COUNT,
     "averaging": (0, 0.99999),
     "batch": COUNT,
@@ -137,6 +140,26 @@ LIMITS = {
     "drawn_share": SHARE,
     "validation": (0, 10**6),
 }
+CONSISTENCY_LIMITS = {
+    "supervised": WEIGHT,
+    "labelled": SHARE,
+    "weight": WEIGHT,
+    "ramp": SHARE,
+    "decay": (0, 0.99999),
+    "noise": SHARE,
+    "noise_limit": SHARE,
+    "passes": (1, 1000),
+    "certain_from": SHARE,
+    "certain_to": SHARE,
+    "ambiguous_from": SHARE,
+    "ambiguous_to": SHARE,
+    "mixing": (0.001, 1000),
+    "agreement": WEIGHT,
+    "diversity": WEIGHT,
+    "diversity_start": SHARE,
+    "agreement_ramp": SHARE,
+    "attack": SHARE,
+}
 AUGMENTATION_LIMITS = {
     "rotation": (0, 180),
     "scale": SHARE,
@@ -157,6 +180,7 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     resolved = dataclasses.replace(settings, **(PRESETS[settings.preset] | settings.known()))
     check_limits(resolved, LIMITS)
     check_limits(resolved.augmentation, AUGMENTATION_LIMITS)
+    check_limits(resolved.consistency, CONSISTENCY_LIMITS)
     NetworkShape(resolved.context, 1, resolved.width, resolved.depth, resolved.stride).check()
     if not resolved.K1 <= resolved.K2:
         raise InputError(

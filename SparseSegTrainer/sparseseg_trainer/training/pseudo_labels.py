@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..cleanup import keep_touching
 from ..ends import tapered
+from ..files import whole_file
 from ..prediction import probabilities, smooth_along_slices
 from ..propagation import Fields, propagate_labels
 from ..reporting import TimeLeft
@@ -23,10 +27,21 @@ def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
     return torch.cat([part.argmax(1).to(torch.uint8) for part in _predictions(run, network, numbers, False)])
 
 
-def fused_labels(run: Run, semi: nn.Module, registration: nn.Module) -> Tensor:
+def kept(run: Run, make: Callable[[], Tensor]) -> Tensor:
+    """The labels of the whole stack that ``make`` returns, made once and kept in the checkpoint folder."""
+    file = run.folder / "fused.safetensors"
+    if not file.exists():
+        fused = make()
+        with whole_file(file) as temporary:
+            save_file({"fused": fused}, temporary)
+    return load_file(file)["fused"]
+
+
+def fused_labels(run: Run, semi: nn.Module | None, registration: nn.Module | None) -> Tensor:
     """Fused labels of all slices of the cohort, as its stack: 1..C certain, 101..100+C uncertain, on the CPU.
 
-    Drawn slices keep their labels, absent ones are background.
+    Drawn slices keep their labels, absent ones are background. With one network alone its labels are all certain;
+    those of registration alone end at the slices that it reaches (``reached``).
     """
     data = run.data
     result, left = torch.zeros(data.labels.shape, dtype=torch.uint8), TimeLeft()
@@ -39,13 +54,27 @@ def fused_labels(run: Run, semi: nn.Module, registration: nn.Module) -> Tensor:
     return result
 
 
-def _fused_case(run: Run, semi: nn.Module, registration: nn.Module, case: PreparedCase) -> Tensor:
+def reached(run: Run) -> Tensor:
+    """Numbers of the slices that propagated labels reach or that are known to be background, in order."""
+    windows = ((case.start, _window(run, case)) for case in run.data.cases)
+    numbers = [torch.arange(start + window.start, start + window.stop) for start, window in windows]
+    return torch.cat([*numbers, run.data.absent]).unique()
+
+
+def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None, case: PreparedCase) -> Tensor:
     """Fused labels (slices, rows, columns) of one case. Where no label travels, the network's own count."""
+    if semi is None:
+        labels = torch.zeros(case.stop - case.start, *run.data.grid.shape, dtype=torch.uint8)
+        window, travelled, _ = _travelled(run, registration, case)
+        labels[window] = travelled.argmax(1).to(torch.uint8)
+        return labels
     settings = run.settings
     own = torch.cat(_predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
     own = torch.from_numpy(smooth_along_slices(own.numpy(), settings.smoothing / case.slice_spacing))
-    window, travelled, distance = _travelled(run, registration, case)
     own_labels = _labels(run, case, own)
+    if registration is None:
+        return own_labels
+    window, travelled, distance = _travelled(run, registration, case)
     propagated = travelled.argmax(1).to(torch.uint8)
     fused = own_labels.clone()
     if settings.fusion == "blend":
@@ -77,15 +106,21 @@ def _labels(run: Run, case: PreparedCase, probability: Tensor) -> Tensor:
     return torch.from_numpy(keep_touching(labels.numpy(), drawn))
 
 
+def _window(run: Run, case: PreparedCase) -> slice:
+    """The case's slices that drawn labels are carried to: at most ``reach`` beyond the outermost drawn ones."""
+    count = case.stop - case.start
+    reach = run.settings.reach or count
+    return slice(max(0, min(case.annotated) - reach), min(count, max(case.annotated) + reach + 1))
+
+
 def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[slice, Tensor, Tensor]:
-    """Drawn labels carried from slice to slice, to at most ``reach`` slices beyond the outermost drawn ones.
+    """Drawn labels carried from slice to slice.
 
     Returns the window of the case's slices that they reach, and for these the probabilities (slices, classes + 1,
     rows, columns) and the distance to the nearest drawn slice.
     """
-    data, count = run.data, case.stop - case.start
-    reach = run.settings.reach or count
-    low, high = max(0, min(case.annotated) - reach), min(count, max(case.annotated) + reach + 1)
+    data, window = run.data, _window(run, case)
+    low, high = window.start, window.stop
     stack = slice(case.start + low, case.start + high)
     slices = data.images[stack].to(run.device).float() / 255
     drawn = {n - low: _soft(data.labels[case.start + n], data.classes).to(run.device) for n in case.annotated}
@@ -94,7 +129,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
     travelled = propagate_labels(Fields(registration, slices), drawn)
     probability = tapered(travelled.carried, sorted(drawn), absent)
-    return slice(low, high), probability.float().cpu(), travelled.distance.float().cpu()
+    return window, probability.float().cpu(), travelled.distance.float().cpu()
 
 
 def _soft(label: Tensor, classes: int) -> Tensor:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..registration import registration_loss
+from ..registration import registration_loss, shipped_network
 from .loop import Run, Stage, train_stage
 from .sampling import draw
 from .supervised import steps_for
 
 SMOOTHNESS = 1.0  # weight beside normalised cross-correlation, as in VoxelMorph
+
+
+def registration_network(run: Run) -> nn.Module:
+    """The network that propagates: as shipped, or trained further, as set."""
+    shipped = shipped_network(run.device)
+    return tuned_network(run, shipped) if run.settings.registration == "tuned" else shipped
 
 
 def tuned_network(run: Run, network: nn.Module) -> nn.Module:
@@ -30,5 +36,6 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
         return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
 
     rate, epochs = settings.registration_learning_rate, settings.registration_epochs
-    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, None, "registration_batch")
+    halved = "registration_batch"
+    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, batch_setting=halved)
     return train_stage(run, stage)

@@ -7,6 +7,34 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .augmentation import Augmentation
+from .keys import Method
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Constants of the semi-supervised comparison methods; the defaults are those of their public implementations.
+
+    What changes in a training is given as parts of it, 0 to 1.
+    """
+
+    supervised: float = 0.5  # weight of the loss on known slices
+    labelled: float = 0.5  # part of a batch that shows known slices
+    weight: float = 0.1  # of the consistency with the teacher, once ramped up
+    ramp: float = 1.0  # part of the training after which it is
+    decay: float = 0.99  # of the moving average that is the teacher
+    noise: float = 0.1  # standard deviation of what is added to the teacher's images, from 0 to 1
+    noise_limit: float = 0.2  # largest noise
+    passes: int = 8  # ua_mt: of the teacher, with other noise each
+    certain_from: float = 0.75  # ua_mt: part of the largest entropy below which the teacher is certain, at first
+    certain_to: float = 1.0  # and at the end
+    ambiguous_from: float = 0.75  # ac_mt: part of the largest entropy from which the student is ambiguous, at first
+    ambiguous_to: float = 0.95  # and at the end
+    mixing: float = 0.2  # ict: both parameters of the Beta distribution
+    agreement: float = 0.5  # dct_seg: weight of the Jensen-Shannon divergence
+    diversity: float = 0.05  # dct_seg: weight of the adversarial examples
+    diversity_start: float = 0.17  # dct_seg: part of the training after which these come
+    agreement_ramp: float = 0.42  # dct_seg: part of the training after which both weights are ramped up
+    attack: float = 0.03  # dct_seg: change of each pixel in an adversarial example
 
 
 @dataclass(frozen=True)
@@ -17,7 +45,7 @@ class TrainSettings:
     gamma_uncertain of eq. 6-7.
     """
 
-    method: Literal["collaborative", "central_only", "full"] = "collaborative"
+    method: Method = "collaborative"
     preset: Literal["fast", "balanced", "paper"] = "balanced"
     seed: int = 0
     device: str = "auto"
@@ -32,15 +60,16 @@ class TrainSettings:
     depth: int | None = None  # how many of the U-Net's four down-samplings double the features
     stride: int | None = None  # the U-Net works on slices reduced by this factor: 1, 2 or 4
 
-    optimizer: Literal["adam", "adamw"] | None = None
+    optimizer: Literal["adam", "adamw", "sgd"] | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
-    schedule: Literal["one_cycle", "halving", "constant"] | None = None
+    momentum: float | None = None  # for the optimizer "sgd"
+    schedule: Literal["one_cycle", "halving", "poly", "constant"] | None = None
     halve_every: int | None = None  # epochs, for the schedule "halving"
     averaging: float | None = None  # decay of the moving average of the weights, 0 = the last weights
     batch: int | None = None  # slices in a step
     epochs: int | None = None  # of the target network
-    baseline_epochs: int | None = None  # of the only network of the methods central_only and full
+    baseline_epochs: int | None = None  # of the methods that train one network on the drawings themselves
     steps: int | None = None  # optimizer steps in an epoch, 0 = each slice once
     gamma: float | None = None  # cross-entropy beside Dice in eq. 2
 
@@ -64,6 +93,7 @@ class TrainSettings:
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
     warm_start: bool | None = None  # the target network starts from the semi-supervised one
 
+    consistency: Consistency | None = None
     augmentation: Augmentation | None = None
     test_flips: bool | None = None  # average the predictions over mirrored slices (only if trained with flips)
     largest_component: bool | None = None  # keep the largest connected part of each class

@@ -31,10 +31,10 @@ def network_shape(run: Run) -> NetworkShape:
     return shape_of(run.settings, run.data.classes, run.data.grid.shape)
 
 
-def new_network(run: Run) -> nn.Module:
-    """The segmentation network with first weights that depend on the seed alone."""
+def new_network(run: Run, part: str = "weights") -> nn.Module:
+    """The segmentation network with first weights that depend on the seed and the ``part`` that it plays alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeded(run.settings.seed, "weights").initial_seed())
+        torch.manual_seed(seeded(run.settings.seed, part).initial_seed())
         return SegmentationNetwork(network_shape(run))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import nn
@@ -25,9 +27,10 @@ from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
+from .keys import Method
 from .loop import Run
 from .memory import available_bytes, needed_bytes
-from .methods import central_only, collaborative, full
+from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
 from .presets import resolve
 from .settings import TrainSettings
@@ -35,7 +38,7 @@ from .supervised import network_shape
 from .validation import figures as measured_figures
 from .validation import keep_aside, write_picture
 
-METHODS = {"collaborative": collaborative.train, "central_only": central_only.train, "full": full.train}
+METHODS = {key: importlib.import_module(f".methods.{key}", __package__).train for key in get_args(Method)}
 
 
 def train(

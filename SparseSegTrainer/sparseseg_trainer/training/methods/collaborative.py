@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...files import whole_file
-from ...registration import shipped_network
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
-from ..pseudo_labels import fused_labels, predicted
-from ..registering import tuned_network
+from ..pseudo_labels import fused_labels, kept, predicted
+from ..registering import registration_network
 from ..sampling import draw, mixed_batches
 from ..supervised import look_up, new_network, steps_for
 from ..validation import live_dice
@@ -22,7 +19,7 @@ from ..validation import live_dice
 def train(run: Run) -> nn.Module:
     """Train the target network of ``collaborative``; the fused labels stay in the checkpoint folder."""
     semi = train_semi(run)
-    fused = _fused_labels(run, semi)
+    fused = kept(run, lambda: fused_labels(run, semi, registration_network(run)))
     return train_target(run, semi, fused)
 
 
@@ -62,31 +59,22 @@ def train_semi(run: Run) -> nn.Module:
     return train_stage(run, Stage("semi", network, epochs, rate, epoch_batches, batch_loss, steps, dice))
 
 
-def _fused_labels(run: Run, semi: nn.Module) -> Tensor:
-    """Fused labels of the whole stack, made once and kept in the checkpoint folder."""
-    file = run.folder / "fused.safetensors"
-    if not file.exists():
-        registration = shipped_network(run.device)
-        if run.settings.registration == "tuned":
-            registration = tuned_network(run, registration)
-        fused = fused_labels(run, semi, registration)
-        with whole_file(file) as temporary:
-            save_file({"fused": fused}, temporary)
-    return load_file(file)["fused"]
+def train_target(run: Run, semi: nn.Module | None, fused: Tensor, numbers: Tensor | None = None) -> nn.Module:
+    """Target network (eq. 6-7) on drawn, absent and pseudo-labelled slices.
 
-
-def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
-    """Target network (eq. 6-7) on drawn, absent and pseudo-labelled slices."""
+    It starts from ``semi``, if set and there is one. ``numbers`` are the slices with labels in ``fused``, or all.
+    """
     settings, data = run.settings, run.data
+    numbers = torch.arange(len(data.labels)) if numbers is None else numbers
     known = settings.drawn_share
     parts = [
-        (data.unknown, 1 - known),
+        (data.unknown[torch.isin(data.unknown, numbers)], 1 - known),
         (data.drawn, known * (1 - settings.absence_share)),
         (data.absent, known * settings.absence_share),
     ]
     if not known:
-        parts = [(torch.arange(len(data.labels)), 1.0)]
-    steps = steps_for(run.settings, len(data.labels))
+        parts = [(numbers, 1.0)]
+    steps = steps_for(run.settings, len(numbers))
 
     def epoch_batches(epoch, averaged, generator):
         return mixed_batches(parts, run.settings.batch, steps, generator)
@@ -97,7 +85,7 @@ def train_target(run: Run, semi: nn.Module, fused: Tensor) -> nn.Module:
         return collaborative_loss(network(images), labels, *weights, settings.uncertain).mean()
 
     network = new_network(run)
-    if settings.warm_start:
+    if settings.warm_start and semi is not None:
         network.load_state_dict(semi.state_dict())
     epochs, rate, dice = settings.epochs, settings.learning_rate, partial(live_dice, run)
     return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, dice))

@@ -1,0 +1,50 @@
+"""What the losses and schedules of the semi-supervised comparison methods are made of; see docs/methods.md.
+
+Logits and probabilities are (B, C + 1, ...), with any number of spatial axes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+SMALL = 1e-16
+
+
+def ramp_up(done: float, start: float = 0.0, stop: float = 1.0) -> float:
+    """exp(-5 (1 - t)^2), t rising from 0 to 1 between ``start`` and ``stop``; 0 before, 1 after (Tarvainen 2017).
+
+    All three are parts of a training, 0 to 1.
+    """
+    if done < start:
+        return 0.0
+    t = 1.0 if done >= stop else (done - start) / (stop - start)
+    return math.exp(-5 * (1 - t) ** 2)
+
+
+def rising(start: float, stop: float, done: float) -> float:
+    """A threshold that goes from nearly ``start`` to ``stop`` with the ramp-up over the whole training."""
+    return start + (stop - start) * ramp_up(done)
+
+
+def noisy(images: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
+    """``images`` with Gaussian noise of that standard deviation, cut off at +-``limit``."""
+    noise = torch.randn(images.shape, generator=generator) * deviation
+    return images + noise.clamp(-limit, limit).to(images.device)
+
+
+def entropy(probability: Tensor) -> Tensor:
+    """Entropy over the classes, in nats: (B, 1, ...)."""
+    return -torch.special.xlogy(probability, probability).sum(1, keepdim=True)
+
+
+def squared_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Squared difference of softmax(logits) and the probabilities ``target``: (B, C + 1, ...)."""
+    return (logits.softmax(1) - target).square()
+
+
+def masked_mean(error: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``error`` (B, C + 1, ...) over the classes and the pixels where ``mask`` (B, 1, ...) is true, else 0."""
+    return (error * mask).sum() / (error.shape[1] * mask.sum() + SMALL)
