@@ -30,10 +30,11 @@ from .volumeFiles import geometryOf, writeVolume
 class PropagationResult:
     """What a propagation tells beyond the segments.
 
-    ``confidence``: of each slice that it was allowed to change, from 0 to 1. ``probability``: of all segments together
-    (k, j, i), if asked for with the setting "probabilities".
+    ``slices``: how many the volume has. ``confidence``: of each one that the propagation was allowed to change, from
+    0 to 1. ``probability``: of all segments together (k, j, i), if asked for with the setting "probabilities".
     """
 
+    slices: int
     confidence: dict[int, float]
     probability: np.ndarray | None = None
 
@@ -126,7 +127,7 @@ class PropagationJob(Job):
                 shutil.rmtree(self.client.folder / "cohort", ignore_errors=True)
                 raise InputError("nodes_changed", change, f"The result is kept in {path}.")
             self._import(path)
-            return PropagationResult(self._confidence(), self._probability())
+            return PropagationResult(self.geometry.size[self.axis], self._confidence(), self._probability())
         except InputError as error:
             self._keepLogsOf(error)
             raise

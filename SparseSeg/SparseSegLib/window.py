@@ -13,10 +13,13 @@ from sparseseg_trainer.errors import InputError
 from .jobRunner import JobRunner
 from .machineSettings import MachineSettings
 from .nodeChecks import checkVolume
+from .panels.drawPanel import DrawPanel
+from .panels.propagatePanel import PropagatePanel
+from .panels.volumePanel import VolumePanel
 from .parameterNode import CaseParameters, SceneParameters, caseOf
 from .sliceStates import SliceStates
 
-PANELS = ()
+PANELS = (VolumePanel, DrawPanel, PropagatePanel)
 DELAY = 150  # ms after a change of the scene until the panels follow, once for all changes of a stroke
 
 
@@ -25,7 +28,8 @@ class Window(VTKObservationMixin):
 
     ``parameters`` are the scene's, None while a scene closes. ``case`` has what is known of the chosen volume and
     ``sliceStates`` what is drawn on it; ``case`` is None, and ``volumeObstacle`` says why, if there is no volume that
-    can be worked on. After a change of the scene, ``updateSoon`` lets the panels follow.
+    can be worked on. ``editor`` is the segment editor, whose Undo takes results back. After a change of the scene,
+    ``updateSoon`` lets the panels follow.
     """
 
     def __init__(self, layout, logic):
@@ -43,6 +47,7 @@ class Window(VTKObservationMixin):
         self._timer.interval = DELAY
         self._timer.connect("timeout()", self.update)
         self.jobRunner = JobRunner(self.updateSoon)
+        self.editor = None
         self.panels = [panel(self) for panel in PANELS]
         for panel in self.panels:
             layout.addWidget(panel.widget)
@@ -60,6 +65,8 @@ class Window(VTKObservationMixin):
         if self.parameters.volume is None:
             self.parameters.volume = scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateSoon)
+        for panel in self.panels:
+            panel.sceneChanged()
         self.update()
 
     def chooseVolume(self, volumeNode) -> CaseParameters | None:
@@ -121,8 +128,6 @@ class Window(VTKObservationMixin):
         if self.jobRunner.isRunning() and self.jobRunner.job.belongsToScene:
             self.jobRunner.stop(_("Stopped, because the scene was closed."))
         self._release()
-        for panel in self.panels:
-            panel.parametersChanged()
 
     def onDrawingModified(self, caller=None, event=None) -> None:
         """Something was drawn, added or removed in the segmentation."""
@@ -142,7 +147,7 @@ class Window(VTKObservationMixin):
             self.addObserver(volumeNode, vtk.vtkCommand.ModifiedEvent, self.onCaseModified)
         self._drawingChanged = True
         for panel in self.panels:
-            panel.parametersChanged()
+            panel.caseChanged()
 
     def _followSegmentation(self) -> None:
         """Observes what is drawn in the case's segmentation."""
@@ -165,6 +170,9 @@ class Window(VTKObservationMixin):
     def _release(self) -> None:
         self.removeObservers()
         self.parameters = self.case = self._segmentationNode = None
+        for panel in self.panels:
+            panel.sceneChanged()
+            panel.caseChanged()
 
 
 def obstacleOf(volumeNode) -> str:

@@ -19,6 +19,7 @@ class Panel:
         self.window = window
         self.widget, self.ui = loadInterface(self.uiName)
         self._toolTips = {}
+        self._bound = None
 
     def obstacle(self) -> str:
         """Why nothing can be done here yet, in one sentence with what to do; empty if it can."""
@@ -41,8 +42,16 @@ class Panel:
         widget.enabled = not obstacle
         widget.toolTip = obstacle or toolTip
 
-    def parametersChanged(self) -> None:
-        """The window has other scene or case parameters (another scene, another volume): connect to them."""
+    def sceneChanged(self) -> None:
+        """The window has other scene parameters, or none: binds the widgets with a SlicerParameterName to them."""
+        if self._bound:
+            parameters, tag = self._bound
+            parameters.disconnectGui(tag)
+        parameters = self.window.parameters
+        self._bound = (parameters, parameters.connectGui(self.ui)) if parameters else None
+
+    def caseChanged(self) -> None:
+        """The window has another case, or none."""
 
     def enter(self) -> None:
         """The user has opened the module."""
