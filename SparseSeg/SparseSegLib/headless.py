@@ -6,6 +6,8 @@ Gives ``slicer`` a scene, module logics and file input and output, so that ``sli
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +30,7 @@ def startHeadless() -> None:
     slicer.mrmlScene = slicer.vtkMRMLScene()
     # Without a root folder, storage nodes look for absolute paths below the current folder.
     slicer.mrmlScene.SetRootDirectory(tempfile.gettempdir())
+    _addCache(slicer.mrmlScene)
     applicationLogic = slicer.vtkSlicerApplicationLogic()
     applicationLogic.SetMRMLScene(slicer.mrmlScene)
     applicationLogic.SetTemporaryPath(tempfile.gettempdir())
@@ -48,6 +51,19 @@ def startHeadless() -> None:
     )
 
 
+def _addCache(scene) -> None:
+    """Gives the scene the folder in which scene bundles (.mrb) are unpacked."""
+    ioManager, cacheManager = slicer.vtkDataIOManager(), slicer.vtkCacheManager()
+    # A folder of its own: the cache manager looks at, and could remove, everything in it.
+    folder = tempfile.mkdtemp(prefix="SparseSeg-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    cacheManager.SetRemoteCacheDirectory(folder)
+    cacheManager.SetMRMLScene(scene)
+    ioManager.SetCacheManager(cacheManager)
+    scene.SetCacheManager(cacheManager)
+    scene.SetDataIOManager(ioManager)
+
+
 def _addGenericColors() -> None:
     """Adds the color node that label maps refer to, which Slicer reads from a file."""
     colors = slicer.vtkMRMLColorTableNode()
@@ -62,8 +78,12 @@ class IOManager:
     """The part of qSlicerCoreIOManager that the load and save functions of ``slicer.util`` call."""
 
     def loadNodes(self, fileType: str, properties: dict, nodes, messages) -> bool:
-        """Loads a volume or a segmentation file and adds the node to the collection ``nodes``."""
+        """Loads a volume or a segmentation file and adds the node to the collection ``nodes``; or loads a .mrb."""
         path = Path(properties["fileName"])
+        if fileType == "SceneFile":
+            if properties.get("clear", True):
+                slicer.mrmlScene.Clear(False)
+            return slicer.mrmlScene.ReadFromMRB(str(path), False, messages)
         name = properties.get("name") or path.name.split(".")[0]
         if fileType == "VolumeFile":
             node = slicer.modules.volumes.logic().AddArchetypeVolume(

@@ -11,6 +11,7 @@ import pytest
 
 # In Slicer, the folder of a module is on the path already.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "SparseSeg"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_host"))
 
 if importlib.util.find_spec("slicer") is None:
 
