@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sparseseg_trainer.case import Case
@@ -12,6 +13,7 @@ from sparseseg_trainer.cohort import read_cohort
 from .cohortFolder import caseNames, propagatedPath
 from .segmenting import RESULTS, isReference
 
+METRICS = "evaluation/metrics.csv"
 FAILED, EMPTY, DRAWN, PROPAGATED, COMPLETE, SEGMENTED = (
     "failed",
     "empty",
@@ -39,13 +41,22 @@ class CaseRow:
 def readTable(folder: Path) -> list[CaseRow]:
     """The cases in the order of the table; none if there is no cohort yet. Raises InputError for a damaged table."""
     folder = Path(folder)
+    results = latestResults(folder)
+    tables = [folder / "cohort.csv", folder / "labels.json"]
+    tables += [results / "cohort.csv", results / METRICS] if results else []
+    return list(_read(folder, tuple(path.stat().st_mtime_ns for path in tables if path.is_file())))
+
+
+@lru_cache(4)
+def _read(folder: Path, changed: tuple[int, ...]) -> list[CaseRow]:
+    """The rows; read again when a table was ``changed``: the window asks often, and the folder may be far away."""
     names = caseNames(folder)
     if not names:
         return []
     cohort = read_cohort(folder)
     results = latestResults(folder)
     segmented, dice = set(caseNames(results)) if results else set(), _dice(results)
-    failures = {failure.case: failure for failure in cohort.failed}
+    failures = {failure.case.casefold(): f"{failure.message} {failure.advice}" for failure in cohort.failed}
     cases = {case.name: case for case in cohort.cases}
     rows = []
     for name in names:
@@ -53,8 +64,7 @@ def readTable(folder: Path) -> list[CaseRow]:
             case = cases[name]
             rows.append(CaseRow(name, _state(folder, case, name in segmented), _annotated(case), dice.get(name)))
         else:
-            failure = failures[name]
-            rows.append(CaseRow(name, FAILED, problem=f"{failure.message} {failure.advice}"))
+            rows.append(CaseRow(name, FAILED, problem=failures.get(name.casefold(), "")))
     return rows
 
 
@@ -78,7 +88,7 @@ def _annotated(case: Case) -> tuple[int, ...] | None:
 
 def _dice(results: Path | None) -> dict[str, float]:
     """The Dice of each case against its complete drawing: the mean over its structures."""
-    table = results / "evaluation" / "metrics.csv" if results else None
+    table = results / METRICS if results else None
     if table is None or not table.is_file():
         return {}
     with table.open(encoding="utf-8", newline="") as file:

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import slicer
-
 from sparseseg_trainer.cohort import read_cohort, write_cohort
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.model_info import SUFFIX, read_info
+from sparseseg_trainer.slices import slice_axis
 from sparseseg_trainer.volumes import read_label
 
+from .drawnSlices import markPropagated
 from .job import writeJob
 from .nodeChecks import checkNodes, checkVolume
-from .segments import addSegments, createEditorLogic, inOrder, writeLabel
+from .segments import addSegments, createEditorLogic, inOrder, newSegmentation, segmentsOf, writeLabel
 from .temporaryJob import TemporaryJob
 from .volumeFiles import geometryOf, writeVolume
 
@@ -41,11 +41,13 @@ class SegmentJob(TemporaryJob):
         model: Path,
         segmentationNode=None,
         *,
+        axis: int | None = None,
         settings: dict | None = None,
         saveStateForUndo: Callable[[], None] | None = None,
     ):
         """``model`` is a model folder or a .sparseseg file; a new segmentation is made if none is given.
 
+        ``axis`` is that along which the user may correct slices later (default: of largest spacing).
         ``saveStateForUndo`` is the window's own (qMRMLSegmentEditorWidget), if it shows this segmentation. Raises
         InputError for volumes and models that cannot be used.
         """
@@ -56,6 +58,7 @@ class SegmentJob(TemporaryJob):
             checkNodes(volumeNode, segmentationNode)
         self.volumeNode, self.segmentationNode = volumeNode, segmentationNode
         self.geometry = geometryOf(volumeNode)
+        self._axis = slice_axis(self.geometry) if axis is None else axis
         self._saveStateForUndo = saveStateForUndo
         super().__init__()
         writeVolume(volumeNode, self.folder / "volume.nrrd")
@@ -76,21 +79,15 @@ class SegmentJob(TemporaryJob):
                 f"The result is kept in {path}.",
             )
         label = read_label(path, self.geometry)
-        node = self.segmentationNode or self._newSegmentation()
+        node = self.segmentationNode or newSegmentation(self.volumeNode)
         editorLogic = createEditorLogic(node, self.volumeNode)
         (self._saveStateForUndo or editorLogic.SaveStateForUndo)()
         segmentIds = addSegments(node, [replace(entry, name=freeName(node, entry.name)) for entry in self.labels])
-        writeLabel(inOrder(label, self.labels), node, segmentIds, self.volumeNode, editorLogic)
+        label = inOrder(label, self.labels)
+        writeLabel(label, node, segmentIds, self.volumeNode, editorLogic)
+        # Nobody has drawn this: slices that are corrected from now on count as annotated, and no others.
+        markPropagated(label, self._axis, segmentsOf(node, segmentIds), [{} for _ in segmentIds], (), "")
         return NewSegments(node, segmentIds)
-
-    def _newSegmentation(self):
-        node = slicer.mrmlScene.AddNewNodeByClass(
-            "vtkMRMLSegmentationNode", f"{self.volumeNode.GetName()} segmentation"
-        )
-        node.CreateDefaultDisplayNodes()
-        node.SetAndObserveTransformNodeID(self.volumeNode.GetTransformNodeID())
-        node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
-        return node
 
     def _isChanged(self) -> bool:
         """Whether the nodes were removed or moved while the job ran."""

@@ -67,11 +67,17 @@ def segmentationFor(volumeNode):
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         if node.GetNodeReference(role) == volumeNode:
             return node
+    node = newSegmentation(volumeNode)
+    node.GetSegmentation().AddEmptySegment()
+    return node
+
+
+def newSegmentation(volumeNode):
+    """An empty segmentation that belongs to the volume."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    node.GetSegmentation().AddEmptySegment()
     return node
 
 

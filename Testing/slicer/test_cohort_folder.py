@@ -12,7 +12,8 @@ from scenes import appearance, data, setBox, voxels  # noqa: E402
 from sparseseg_trainer.cohort import load_case, read_cohort  # noqa: E402
 from sparseseg_trainer.errors import InputError  # noqa: E402
 from sparseseg_trainer.volumes import read_image, read_label  # noqa: E402
-from SparseSegLib.cohortFolder import addCase, addFiles, addVolume, caseNames, openCase, removeCase  # noqa: E402
+from SparseSegLib.cohortFolder import addFiles, addSeries, caseNames, removeCase  # noqa: E402
+from SparseSegLib.sceneCases import addCase, addVolume, openCase  # noqa: E402
 from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
 
 DRAWN = ["Gland", "Lesion"]
@@ -146,3 +147,10 @@ def test_a_volume_without_a_drawing_is_a_case_to_segment_later(an_oblique_volume
     assert addVolume(a_cohort, an_oblique_volume) == "T2"
     [case] = read_cohort(a_cohort).cases
     assert case.label is None and read_image(case.image).geometry == geometryOf(an_oblique_volume)
+
+
+def test_a_series_of_the_dicom_database_is_copied_and_opens(a_scene, a_cohort):
+    files = sorted(data("dicom/ProstateX-0000_T2").iterdir())
+    assert addSeries(a_cohort, "T2 tra: 1", map(str, files)) == "T2_tra__1"
+    assert len(list((a_cohort / "images" / "T2_tra__1").iterdir())) == len(files)
+    assert openCase(a_cohort, "T2_tra__1").volumeNode.GetImageData().GetDimensions() == (384, 384, 19)
