@@ -1,4 +1,4 @@
-"""The instant result: labels carried along the fields, shrinking towards the ends, corrected by appearance."""
+"""The instant result: labels carried along the fields, corrected by appearance, which also finds the ends."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from .appearance import appearance
-from .ends import tapered
+from .ends import likeliest_tapers, tapered, usual_tapers
 from .propagation import Fields, Travelled, propagate_labels
 
-EVIDENCE = 0.4  # share of the appearance's evidence that counts
+EVIDENCE = 0.55  # share of the appearance's evidence that counts
 FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it, but not easily
 BLUR = 0.12  # pixels of uncertainty about the border for each slice that a label was carried
 BLUR_AT_START, BLUR_LIMIT = 0.3, 4.0  # pixels
@@ -45,9 +45,13 @@ def instant_result(
     """
     travelled = propagate_labels(Fields(network, slices), drawn, first, last)
     annotated = sorted(drawn)
-    carried = tapered(travelled.carried, annotated, absent)
+    usual = usual_tapers(annotated, absent)
+    labels = tapered(travelled.carried, annotated, usual).argmax(1)
     with torch.enable_grad():
-        evidence = appearance(slices, carried.argmax(1), annotated, absent)
+        evidence = appearance(slices, labels, annotated, absent)
+    marked = (first is not None, last is not None)
+    tapers = likeliest_tapers(travelled.carried, evidence, annotated, usual, marked)
+    carried = tapered(travelled.carried, annotated, tapers)
     logits = blurred(carried, travelled.distance).clamp_min(FLOOR).log()
     logits[:, 1 : 1 + evidence.shape[1]] += EVIDENCE * evidence
     probability = logits.softmax(1)

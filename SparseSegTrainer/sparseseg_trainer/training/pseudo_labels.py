@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..cleanup import keep_touching
-from ..ends import tapered
+from ..ends import tapered, usual_tapers
 from ..files import whole_file
 from ..prediction import probabilities, smooth_along_slices
 from ..propagation import Fields, propagate_labels
@@ -128,7 +128,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     absent[[n - low for n in case.absent if low <= n < high]] = True
     # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
     travelled = propagate_labels(Fields(registration, slices), drawn)
-    probability = tapered(travelled.carried, sorted(drawn), absent)
+    probability = tapered(travelled.carried, sorted(drawn), usual_tapers(sorted(drawn), absent))
     return window, probability.float().cpu(), travelled.distance.float().cpu()
 
 
