@@ -14,11 +14,12 @@ from sparseseg_trainer.errors import InputError
 
 TORCH = ">=2.1"
 # MONAI's base package needs NumPy and PyTorch alone; what Slicer bundles is left as it is.
-PACKAGES = ["monai>=1.5", "safetensors>=0.4"]
+# Matplotlib draws the pictures of trainings and reports.
+PACKAGES = ["monai>=1.5", "safetensors>=0.4", "matplotlib>=3.9"]
 
 
-def ensureDependencies() -> None:
-    """Installs what is missing, after asking. Raises InputError if something is still missing afterwards."""
+def ensureDependencies(*more: str) -> None:
+    """Installs what is missing, ``more`` packages too, after asking. Raises InputError if something stays missing."""
     if torchState() == "missing":
         _installTorch()
     if torchState() == "broken":
@@ -30,7 +31,7 @@ def ensureDependencies() -> None:
                 "Slicer's own folder has to have a short path, such as C:\\Slicer: long ones stop the installation."
             ),
         )
-    _installPackages()
+    _installPackages([*PACKAGES, *more])
 
 
 def torchState() -> str:
@@ -66,18 +67,18 @@ def _installTorch() -> None:
         )
 
 
-def _installPackages() -> None:
+def _installPackages(packages: list[str]) -> None:
     try:
-        slicer.packaging.pip_ensure(PACKAGES, requester="SparseSeg")
+        slicer.packaging.pip_ensure(packages, requester="SparseSeg")
     except RuntimeError as error:  # the user has declined
         raise InputError(
             "no_packages",
-            _("The Python packages {names} are not installed.").format(names=", ".join(PACKAGES)),
+            _("The Python packages {names} are not installed.").format(names=", ".join(packages)),
             _("Try again and agree to the installation."),
         ) from error
     except subprocess.CalledProcessError as error:
         raise InputError(
             "no_packages",
-            _("The Python packages {names} could not be installed.").format(names=", ".join(PACKAGES)),
+            _("The Python packages {names} could not be installed.").format(names=", ".join(packages)),
             _("Check the internet connection; the documentation says how to install without one."),
         ) from error

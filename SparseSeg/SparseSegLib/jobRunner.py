@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import qt
 from slicer.i18n import tr as _
 
 from sparseseg_trainer.errors import Cancelled, InputError
+from sparseseg_trainer.files import cannot_write
 
 from .job import Job
 from .userInterface import loadInterface
@@ -67,8 +70,8 @@ class JobRunner:
         try:
             job = createJob()
             job.start()
-        except InputError as error:
-            self.showError(error)
+        except (InputError, OSError) as error:
+            self.showError(error if isinstance(error, InputError) else cannotWrite(error))
             onFailed()
             return
         self.job = job
@@ -198,6 +201,11 @@ class JobRunner:
         return "\n".join(texts)
 
 
+def cannotWrite(error: OSError) -> InputError:
+    """What to tell the user when the job's folder could not be written."""
+    return cannot_write(Path(error.filename or tempfile.gettempdir()), error.strerror or "")
+
+
 def timeLeft(seconds: float) -> str:
     """Seconds in words that do not pretend to be exact."""
     if seconds < 90:
@@ -214,5 +222,17 @@ def stageName(stage: str) -> str:
         "propagate": _("Propagating"),
         "refine, round 1": _("Refining, step 1 of 2"),
         "refine, round 2": _("Refining, step 2 of 2"),
+        "measure": _("Reading the sizes of the volumes"),
+        "prepare": _("Reading the volumes"),
+        "estimate": _("Measuring"),
+        "semi": _("Training the first network"),
+        "registration": _("Training the registration"),
+        "pseudo labels": _("Labeling all slices"),
+        "target": _("Training the final network"),
+        "write": _("Writing"),
+        "segment": _("Segmenting"),
+        "evaluate": _("Comparing"),
+        "report": _("Writing the report"),
+        "export": _("Exporting"),
     }
     return names.get(stage, stage)

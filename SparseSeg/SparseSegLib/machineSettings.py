@@ -20,8 +20,12 @@ def _property(name: str, default: str):
 
 
 class MachineSettings:
-    """``device``: where the trainer computes. Folders are empty until the user has chosen one."""
+    """``device``: where the trainer computes. Folders are empty until the user has chosen one.
+
+    ``model``: the path of the one to segment with.
+    """
 
     device = _property("Device", "auto")
     cohortFolder = _property("CohortFolder", "")
     modelFolder = _property("ModelFolder", "")
+    model = _property("Model", "")

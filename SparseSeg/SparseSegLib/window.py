@@ -13,13 +13,16 @@ from sparseseg_trainer.errors import InputError
 from .jobRunner import JobRunner
 from .machineSettings import MachineSettings
 from .nodeChecks import checkVolume
+from .panels.cohortPanel import CohortPanel
 from .panels.drawPanel import DrawPanel
 from .panels.propagatePanel import PropagatePanel
+from .panels.segmentPanel import SegmentPanel
+from .panels.trainPanel import TrainPanel
 from .panels.volumePanel import VolumePanel
 from .parameterNode import CaseParameters, SceneParameters, caseOf
 from .sliceStates import SliceStates
 
-PANELS = (VolumePanel, DrawPanel, PropagatePanel)
+PANELS = (VolumePanel, DrawPanel, PropagatePanel, CohortPanel, TrainPanel, SegmentPanel)
 DELAY = 150  # ms after a change of the scene until the panels follow, once for all changes of a stroke
 
 
