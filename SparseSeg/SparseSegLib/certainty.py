@@ -22,7 +22,7 @@ def setCertainty(case: CaseParameters, probability: np.ndarray) -> None:
     node.SetAndObserveTransformNodeID(case.volume.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
     displayNode = node.GetDisplayNode()
-    colors = slicer.modules.colors.logic().GetColorTableNodeID(slicer.vtkMRMLColorTableNode.ColdToHotRainbow)
+    colors = slicer.modules.colors.logic().GetColorTableNodeID(slicer.vtkMRMLColorTableNode.ReverseRainbow)
     displayNode.SetAndObserveColorNodeID(colors)
     displayNode.SetAutoWindowLevel(False)
     displayNode.SetWindowLevelMinMax(0, 100)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +13,14 @@ import numpy as np
 
 from sparseseg_trainer.cohort import Case, write_cohort
 from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.files import write_text
 from sparseseg_trainer.slices import slice_axis, to_slices
 from sparseseg_trainer.volumes import read_image, read_label, write_label
 
 from .drawnSlices import checksumsOf, concernedSlices, drawnSlices, markPropagated
-from .job import Job
 from .nodeChecks import checkNodes
 from .segments import createEditorLogic, drawnSegmentIds, labelsOf, readLabel, writeLabel
+from .temporaryJob import TemporaryJob
 from .volumeFiles import geometryOf, writeVolume
 
 
@@ -39,7 +37,7 @@ class PropagationResult:
     probability: np.ndarray | None = None
 
 
-class PropagationJob(Job):
+class PropagationJob(TemporaryJob):
     """One propagation, from the nodes to a job folder and back into the same segments.
 
     Slices that the user has drawn stay as they are. After corrections, only what lies between them and the drawn
@@ -105,60 +103,37 @@ class PropagationJob(Job):
         self._stateSaved = False
         # The case is named after the volume, in letters that a file name may have.
         self._case = re.sub(r"[^\w.-]", "_", volumeNode.GetName()).strip("._") or "volume"
-        super().__init__(Path(tempfile.mkdtemp(prefix="SparseSeg-")))
-        # The volume may be of a patient: its copy goes as soon as the job has ended or is given up.
-        self._removeFolder = weakref.finalize(self, shutil.rmtree, self.client.folder, ignore_errors=True)
+        super().__init__()
         self._write(label, extent, settings or {})
 
     def onEvent(self, event: dict) -> None:
         """Shows an instant result, which the refined one replaces later."""
         if event["event"] == "result" and event.get("partial") and not self._change():
-            self._import(self.client.folder / event["label"])
+            self._import(self.folder / event["label"])
 
-    def finish(self) -> PropagationResult:
-        """Brings the result into the segments. Raises InputError or Cancelled if there is none."""
-        try:
-            result = self.client.result()
-            if result["failed"]:
-                raise InputError(*(result["failed"][0][key] for key in ("code", "message", "advice")))
-            path = self.client.folder / "out" / "labels" / f"{self._case}.nrrd"
-            if change := self._change():
-                self._removeFolder.detach()
-                shutil.rmtree(self.client.folder / "cohort", ignore_errors=True)
-                raise InputError("nodes_changed", change, f"The result is kept in {path}.")
-            self._import(path)
-            return PropagationResult(self.geometry.size[self.axis], self._confidence(), self._probability())
-        except InputError as error:
-            self._keepLogsOf(error)
-            raise
-        finally:
-            self._removeFolder()
-
-    def abandon(self) -> None:
-        """Ends the process; nothing of the job stays."""
-        super().abandon()
-        self._removeFolder()
-
-    def _keepLogsOf(self, error: InputError) -> None:
-        """After an error of the program itself, leaves the logs that its message names, but no image."""
-        if error.code in ("internal", "trainer_stopped"):
-            for name in ("cohort", "out"):
-                shutil.rmtree(self.client.folder / name, ignore_errors=True)
-            self._removeFolder.detach()
+    def bring(self, result: dict) -> PropagationResult:
+        """Brings the result into the segments."""
+        if result["failed"]:
+            raise InputError(*(result["failed"][0][key] for key in ("code", "message", "advice")))
+        path = self.folder / "out" / "labels" / f"{self._case}.nrrd"
+        if change := self._change():
+            self.keep("out")
+            raise InputError("nodes_changed", change, f"The result is kept in {path}.")
+        self._import(path)
+        return PropagationResult(self.geometry.size[self.axis], self._confidence(), self._probability())
 
     def _segments(self) -> list:
         return [self.segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in self.segmentIds]
 
     def _write(self, label, extent: dict, settings: dict) -> None:
         """Writes the job folder: a cohort of one case, whose label has only the annotated slices."""
-        folder = self.client.folder
-        image, labelFile = folder / "cohort" / "image.nrrd", folder / "cohort" / "label.nrrd"
+        image, labelFile = self.folder / "cohort" / "image.nrrd", self.folder / "cohort" / "label.nrrd"
         writeVolume(self.volumeNode, image)
         write_label(labelFile, label, self.geometry)
         case = Case(self._case, image, labelFile, self.annotated, self.axis, **extent)
-        write_cohort(folder / "cohort", [case], labelsOf(self.segmentationNode, self.segmentIds))
+        write_cohort(self.folder / "cohort", [case], labelsOf(self.segmentationNode, self.segmentIds))
         job = {"schema": 1, "kind": "propagate", "settings": settings, "cohort": "cohort", "out": "out"}
-        (folder / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
+        write_text(self.folder / "job.json", json.dumps(job, indent=2))
 
     def _import(self, path: Path) -> None:
         """Brings a label file into the segments, as one step of undo for the whole job."""
@@ -189,12 +164,12 @@ class PropagationJob(Job):
         return ""
 
     def _confidence(self) -> dict[int, float]:
-        with (self.client.folder / "out" / "confidence.csv").open(encoding="utf-8", newline="") as file:
+        with (self.folder / "out" / "confidence.csv").open(encoding="utf-8", newline="") as file:
             values = {int(row["slice"]): float(row["confidence"]) for row in csv.DictReader(file)}
         return {index: value for index, value in values.items() if index in self._concerned}
 
     def _probability(self) -> np.ndarray | None:
-        paths = list((self.client.folder / "out" / "probabilities").glob(f"{self._case}_*.nrrd"))
+        paths = list((self.folder / "out" / "probabilities").glob(f"{self._case}_*.nrrd"))
         return sum(read_image(path).array for path in paths) if paths else None
 
 

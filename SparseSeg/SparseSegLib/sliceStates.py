@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,8 @@ from .nodeChecks import checkNodes
 from .parameterNode import UNMARKED, CaseParameters, sliceCount
 from .segments import drawnSegmentIds, readLabel
 
-CHECK_BELOW = 0.75  # confidence of slices that are worth a look
+CHECK_BELOW = 0.6  # confidence of slices that are worth a look
+REACH = 10.0  # slices from an annotated one over which confidence falls to about 1/e
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,20 @@ class SliceStates:
 
     def toCheck(self, confidence: list[float]) -> list[int]:
         """The slices that are worth a look, the least certain first."""
-        known = [index for index in self.filled if index < len(confidence) and index not in self.drawn]
-        return sorted((index for index in known if confidence[index] < CHECK_BELOW), key=confidence.__getitem__)
+        doubtful = [index for index in self._propagated(confidence) if confidence[index] < CHECK_BELOW]
+        return sorted(doubtful, key=confidence.__getitem__)
+
+    def mostUseful(self, confidence: list[float], candidates: Iterable[int]) -> int:
+        """The candidate whose correction would raise the confidence of all slices together most."""
+
+        def gain(candidate: int) -> float:
+            raised = ((math.exp(-abs(index - candidate) / REACH), index) for index in self._propagated(confidence))
+            return sum(max(0.0, value - confidence[index]) for value, index in raised)
+
+        return max(candidates, key=gain)
+
+    def _propagated(self, confidence: list[float]) -> list[int]:
+        return [index for index in self.filled if index < len(confidence) and index not in self.drawn]
 
 
 def segmentIdsOf(case: CaseParameters) -> list[str]:

@@ -76,8 +76,8 @@ class SliceStrip:
         if isAbsent(case, index):
             item.setBackground(qt.QBrush(palette.color(qt.QPalette.Mid)))
         elif index in states.drawn:
-            item.setBackground(qt.QBrush(palette.color(qt.QPalette.Highlight)))
-            item.setForeground(qt.QBrush(palette.color(qt.QPalette.HighlightedText)))
+            item.setBackground(qt.QBrush(palette.color(qt.QPalette.Text)))
+            item.setForeground(qt.QBrush(palette.color(qt.QPalette.Base)))
         elif index in states.filled and index < len(case.confidence):
             hue = CERTAIN_HUE * min(1.0, max(0.0, case.confidence[index]))
             item.setBackground(qt.QBrush(qt.QColor.fromHsvF(hue, 0.6, 0.85)))

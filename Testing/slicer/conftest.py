@@ -12,6 +12,7 @@ import pytest
 # In Slicer, the folder of a module is on the path already.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "SparseSeg"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_host"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_host"))
 
 if importlib.util.find_spec("slicer") is None:
 
@@ -81,3 +82,17 @@ def a_trainer_that(tmp_path, monkeypatch):
         monkeypatch.setattr(jobClient, "pythonExecutable", lambda: str(script))
 
     return does
+
+
+@pytest.fixture
+def a_window(a_scene):
+    """The module's window, opened in the host on an empty scene; an error in a slot or an observer fails the test."""
+    pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed: pip install '.[test]'")
+    import slicer_host
+
+    slicer_host.start()
+    with slicer_host.raisingErrors():
+        window = slicer_host.openModule("SparseSeg").window
+        window.connectScene()
+        yield window
+        window.jobRunner.stop()

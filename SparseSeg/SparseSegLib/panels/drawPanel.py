@@ -26,9 +26,9 @@ class DrawPanel(Panel):
         self.editor.setMaximumNumberOfUndoStates(UNDO_STATES)
         self.editor.setEffectNameOrder(EFFECTS)
         self.editor.unorderedEffectsVisible = False
-        self.editor.setSourceVolumeNodeSelectorVisible(False)
-        self.editor.setSwitchToSegmentationsButtonVisible(False)
-        self.editor.setSpecifyGeometryButtonVisible(False)
+        self.editor.sourceVolumeNodeSelectorVisible = False
+        self.editor.switchToSegmentationsButtonVisible = False
+        self.editor.specifyGeometryButtonVisible = False
         self.editor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.onSegmentationChanged)
         self.ui.firstButton.connect("clicked(bool)", self.onFirstClicked)
         self.ui.lastButton.connect("clicked(bool)", self.onLastClicked)

@@ -112,10 +112,11 @@ class PropagatePanel(Panel):
                 showCertainty(case, self.window.parameters.showCertainty)
 
     def onNextClicked(self, checked: bool = False) -> None:
-        """Goes to the least certain slice that was not visited yet; after all, starts again."""
-        toCheck = self._toCheck()
-        self._visited = self._visited if set(toCheck) - self._visited else set()
-        self._visit(next(index for index in toCheck if index not in self._visited))
+        """Goes to the slice not visited yet where a correction helps most; after all, starts again."""
+        left = set(self._toCheck()) - self._visited
+        if not left:
+            self._visited, left = set(), set(self._toCheck())
+        self._visit(self.window.sliceStates.mostUseful(self.window.case.confidence, sorted(left)))
 
     def onCheckRowChanged(self, row: int) -> None:
         """Goes to the slice chosen in the list."""
