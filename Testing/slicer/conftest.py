@@ -11,8 +11,6 @@ import pytest
 
 # In Slicer, the folder of a module is on the path already.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "SparseSeg"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_host"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_host"))
 
 if importlib.util.find_spec("slicer") is None:
 
@@ -85,14 +83,12 @@ def a_trainer_that(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def a_window(a_scene):
-    """The module's window, opened in the host on an empty scene; an error in a slot or an observer fails the test."""
+def a_window(tmp_path):
+    """The window over an empty scene, with settings of its own; an error in a slot or an observer fails the test."""
     pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed: pip install '.[test]'")
-    import slicer_host
+    from windows import newWindow, raisingErrors
 
-    slicer_host.start()
-    with slicer_host.raisingErrors():
-        window = slicer_host.openModule("SparseSeg").window
-        window.connectScene()
+    with raisingErrors():
+        window = newWindow(tmp_path)
         yield window
-        window.jobRunner.stop()
+        window.cleanup()

@@ -6,29 +6,16 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 TESTING = Path(__file__).resolve().parents[1]
 for folder in ("slicer_host", "trainer"):  # the host; made-up volumes
     sys.path.insert(0, str(TESTING / folder))
 
-
-@pytest.fixture
-def a_window(tmp_path):
-    """The window over an empty scene, with settings of its own; an error in a slot fails the test."""
-    window = newWindow(tmp_path)
-    import slicer_host
-
-    with slicer_host.raisingErrors():
-        yield window
-        window.cleanup()
+import slicer_host  # noqa: E402
+from slicer_host import raisingErrors  # noqa: E402, F401
 
 
 def newWindow(folder: Path):
     """A window as after the start of Slicer, whose cohort and models are in ``folder``."""
-    pytest.importorskip("PySide6")
-    import slicer_host
-
     slicer = slicer_host.start()
     import qt
 
