@@ -15,7 +15,7 @@ from .consistency import noisy, ramp_up
 from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
 from .sampling import draw, mixed_batches
-from .settings import Consistency
+from .settings import Consistency, TrainSettings
 from .supervised import look_up, new_network, steps_for
 from .validation import live_dice
 
@@ -46,25 +46,27 @@ Task = tuple[Tensor, Callable[[Tensor], Tensor]]
 
 
 def train_student(run: Run, task: Callable[[Lesson], Task]) -> nn.Module:
-    """Train a student whose moving average is the teacher; returns the teacher, as Tarvainen 2017 advises.
-
-    The loss is the supervised one plus the weight of the consistency, ramped up, times that of the ``task``.
-    """
-    how = run.settings.consistency
+    """Train a student whose moving average is the teacher; returns the teacher, as Tarvainen 2017 advises."""
+    settings = run.settings
 
     def loss(network, lesson):
-        images, consistency = task(lesson)
-        logits = network(torch.cat([lesson.known, images]))
-        known, unlabelled = logits.split([len(lesson.labels), len(images)])
-        weight = how.weight * ramp_up(lesson.done, 0.0, how.ramp)
-        return supervised_loss(run, known, lesson.labels) + weight * consistency(unlabelled)
+        return student_loss(settings, network, lesson, task)
 
-    return train_semi_supervised(run, new_network(run), loss, how.decay)
+    return train_semi_supervised(run, new_network(run), loss, settings.consistency.decay)
 
 
-def supervised_loss(run: Run, logits: Tensor, labels: Tensor) -> Tensor:
+def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, task: Callable[[Lesson], Task]) -> Tensor:
+    """The supervised loss plus the loss of the ``task``, times the weight of the consistency as ramped up by then."""
+    how = settings.consistency
+    images, consistency = task(lesson)
+    known, unlabelled = network(torch.cat([lesson.known, images])).split([len(lesson.labels), len(images)])
+    weight = how.weight * ramp_up(lesson.done, 0.0, how.ramp)
+    return supervised_loss(settings, known, lesson.labels) + weight * consistency(unlabelled)
+
+
+def supervised_loss(settings: TrainSettings, logits: Tensor, labels: Tensor) -> Tensor:
     """Dice and cross-entropy of the known slices, with their weight beside the consistency."""
-    return run.settings.consistency.supervised * segmentation_loss(logits, labels, run.settings.gamma).mean()
+    return settings.consistency.supervised * segmentation_loss(logits, labels, settings.gamma).mean()
 
 
 def taught(lesson: Lesson, how: Consistency) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..consistency import entropy, ramp_up
 from ..loop import Run
 from ..losses import cross_entropy
-from ..settings import Consistency
+from ..settings import TrainSettings
 from ..supervised import new_network
 from ..teaching import Lesson, supervised_loss, train_semi_supervised
 
@@ -49,28 +49,33 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(1), target, reduction="none").sum(1).mean()
 
 
-def diversity(networks: list[nn.Module], logits: list[Tensor], lesson: Lesson, how: Consistency) -> Tensor:
+def diversity(networks: list[nn.Module], logits: list[Tensor], lesson: Lesson, step: float) -> Tensor:
     """How far each network's answer to the other's adversarial examples is from the other's to the slices, mean."""
     total = 0.0
     for own, answered, other in zip(networks, logits, reversed(networks), strict=True):
         believed = answered[len(lesson.labels) :].argmax(1).to(lesson.labels)
-        examples = attack(own, lesson.images, torch.cat([lesson.labels, believed]), how.attack)
+        examples = attack(own, lesson.images, torch.cat([lesson.labels, believed]), step)
         total = total + divergence(other(examples), answered.detach().softmax(1))
     return total / len(networks)
 
 
+def co_training_loss(settings: TrainSettings, pair: Pair, lesson: Lesson) -> Tensor:
+    """Both networks' supervised losses, and disagreement and diversity with their weights as ramped up by then."""
+    how, networks, known = settings.consistency, [pair.first, pair.second], len(lesson.labels)
+    logits = [network(lesson.images) for network in networks]
+    total = sum(supervised_loss(settings, own[:known], lesson.labels) for own in logits)
+    unlabelled = [own[known:].softmax(1) for own in logits]
+    total = total + how.agreement * ramp_up(lesson.done, 0.0, how.agreement_ramp) * disagreement(*unlabelled)
+    weight = how.diversity * ramp_up(lesson.done, how.diversity_start, how.agreement_ramp)
+    return total + weight * diversity(networks, logits, lesson, how.attack) if weight else total
+
+
 def train(run: Run) -> nn.Module:
     """Train both networks on drawn and unlabelled slices; returns the first."""
-    how = run.settings.consistency
+    settings = run.settings
 
-    def loss(pair: nn.Module, lesson: Lesson) -> Tensor:
-        networks, known = [pair.first, pair.second], len(lesson.labels)
-        logits = [network(lesson.images) for network in networks]
-        total = sum(supervised_loss(run, own[:known], lesson.labels) for own in logits)
-        unlabelled = [own[known:].softmax(1) for own in logits]
-        total = total + how.agreement * ramp_up(lesson.done, 0.0, how.agreement_ramp) * disagreement(*unlabelled)
-        weight = how.diversity * ramp_up(lesson.done, how.diversity_start, how.agreement_ramp)
-        return total + weight * diversity(networks, logits, lesson, how) if weight else total
+    def loss(pair, lesson):
+        return co_training_loss(settings, pair, lesson)
 
     pair = Pair(new_network(run), new_network(run, "second network"))
     return train_semi_supervised(run, pair, loss).first

@@ -1,0 +1,216 @@
+"""Losses and schedules of the semi-supervised comparison methods, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training.consistency import entropy, masked_mean, noisy, ramp_up, rising, squared_error
+from sparseseg_trainer.training.data import prepare
+from sparseseg_trainer.training.loop import Run, Stage, Trainer, polynomial
+from sparseseg_trainer.training.methods.ac_mt import ambiguous
+from sparseseg_trainer.training.methods.dct_seg import Pair, attack, co_training_loss, disagreement, divergence
+from sparseseg_trainer.training.methods.ict import mix, shares
+from sparseseg_trainer.training.methods.ua_mt import certain
+from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.pseudo_labels import reached
+from sparseseg_trainer.training.settings import Consistency, TrainSettings
+from sparseseg_trainer.training.teaching import Lesson, student_loss, taught
+
+PAPER = resolve(TrainSettings(preset="paper"))
+
+
+def probability(*foreground: float) -> torch.Tensor:
+    """Softmax maps (1, 2, 1, pixels) with these probabilities of the one class."""
+    values = torch.tensor(foreground).view(1, 1, 1, -1)
+    return torch.cat([1 - values, values], 1)
+
+
+class Slope(nn.Module):
+    """A network with logits 0 and ``slope`` x."""
+
+    def __init__(self, slope: float):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(slope))
+
+    def forward(self, images):
+        return torch.cat([torch.zeros_like(images), self.slope * images], 1)
+
+
+def lesson(known: float, label: int, unlabelled: float, done: float) -> Lesson:
+    """A batch of one known and one unlabelled slice of one pixel each."""
+    images = torch.tensor([known, unlabelled]).view(2, 1, 1, 1)
+    labels = torch.tensor([[[label]]], dtype=torch.uint8)
+    return Lesson(images, labels, Slope(1.0), done, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("done", "weight"), [(0, math.exp(-5)), (0.25, math.exp(-2.8125)), (0.5, math.exp(-1.25)), (1, 1), (1.5, 1)]
+)
+def test_the_ramp_up_is_exp_of_minus_five_times_the_square_of_what_is_left(done, weight):
+    assert ramp_up(done) == pytest.approx(weight)
+
+
+def test_a_ramp_up_can_begin_late_and_end_early():
+    assert [ramp_up(done, 0.2, 0.6) for done in (0.1, 0.4, 0.6)] == pytest.approx([0, math.exp(-1.25), 1])
+
+
+@pytest.mark.parametrize(("decay", "average"), [(0.99, 2.3775), (0.5, 3.655)])
+def test_the_teacher_follows_the_student_with_a_decay_that_rises_to_its_limit(tmp_path, decay, average):
+    # SGD with rate 1, momentum 0.9 and gradient -1: speeds 1, 1.9, 2.71, so the student is 1, 2.9, 5.61.
+    # decay min(limit, 1 - 1/(t + 1)), t = 1, 2, 3: 1/2, 2/3, 3/4 -> 0.5; 1.3; 2.3775. Limit 0.5: 0.5; 1.7; 3.655
+    settings = resolve(TrainSettings(optimizer="sgd", schedule="constant", weight_decay=0.0, device="cpu"))
+    student = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(student.weight)
+    run = Run(None, settings, torch.device("cpu"), tmp_path, Reporter(), [])
+    stage = Stage("s", student, 1, 1.0, lambda *_: [None] * 3, lambda network, *_: -network.weight.sum(), 3)
+    stage.averaging = decay
+    trainer = Trainer(run, stage)
+    trainer.train_epoch(lambda part: None)
+    assert trainer.network.weight.item() == pytest.approx(5.61)
+    assert trainer.averaged.weight.item() == pytest.approx(average)
+
+
+def test_the_polynomial_schedule_falls_with_the_power_0_9():
+    assert [polynomial(done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5358867, 0])
+
+
+def test_the_teachers_noise_is_cut_off_at_its_limit():
+    noise = noisy(torch.zeros(100, 100), 0.1, 0.2, torch.Generator().manual_seed(0))
+    assert noise.abs().max().item() == pytest.approx(0.2)
+    assert (noise.abs() > 0.1999).float().mean().item() == pytest.approx(0.0455, abs=0.01)  # beyond two deviations
+    assert noise.std().item() == pytest.approx(0.0959, abs=0.002)
+
+
+def test_the_students_loss_is_half_the_supervised_one_plus_a_tenth_of_the_consistency():
+    # Network 2 x. Known pixel 0, class 1: softmax 1/2, Dice loss 1 - 2/2.5, cross-entropy ln 2.
+    # Unlabelled pixel ln(2)/2: softmax 2/3 against a target of 1/4, for both classes (5/12)^2.
+    expected = 0.5 * (0.2 + math.log(2)) + 0.1 * math.exp(-1.25) * (5 / 12) ** 2
+
+    def task(lesson):
+        return lesson.unlabelled, lambda logits: squared_error(logits, probability(0.25)).mean()
+
+    loss = student_loss(PAPER, Slope(2.0), lesson(0.0, 1, math.log(2) / 2, 0.5), task)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_the_teacher_sees_noise_and_is_not_trained():
+    batch = lesson(0.0, 1, 0.0, 0.5)
+    target = taught(batch, PAPER.consistency)
+    assert not target.requires_grad
+    logit = torch.log(target[0, 1] / target[0, 0]).item()
+    assert 0 < abs(logit) <= 0.2
+
+
+def test_entropy_of_an_undecided_teacher_is_the_logarithm_of_the_number_of_classes():
+    assert entropy(torch.full((1, 3, 1, 1), 1 / 3)).item() == pytest.approx(math.log(3))
+    assert entropy(probability(0.0, 0.8)).flatten().tolist() == pytest.approx([0, 0.5004024])
+
+
+def test_the_teacher_is_certain_below_three_quarters_of_the_largest_entropy_and_later_nearly_always():
+    # entropy / ln 2 of 0.8: 0.722, of 0.78: 0.760, of 0.5: 1; the threshold at the start is 0.75 + 0.25 / e^5 = 0.752
+    mean = probability(0.8, 0.78, 0.5)
+    assert certain(mean, 0.0, Consistency()).flatten().tolist() == [True, False, False]
+    assert certain(mean, 1.0, Consistency()).flatten().tolist() == [True, True, False]
+
+
+def test_the_threshold_of_certainty_grows_with_the_number_of_classes():
+    # entropy 0.898, threshold 0.752 ln 3 = 0.826 at the start and ln 3 = 1.099 at the end; ln 2 would refuse both
+    mean = torch.tensor([0.6, 0.3, 0.1]).view(1, 3, 1, 1)
+    assert [certain(mean, done, Consistency()).item() for done in (0.0, 1.0)] == [False, True]
+
+
+def test_pixels_outside_the_mask_add_nothing():
+    error = squared_error(torch.zeros(1, 2, 1, 2), probability(0.9, 0.1))  # 0.4^2 everywhere
+    error[..., 1] = 9
+    mask = torch.tensor([[[[True, False]]]])
+    assert masked_mean(error, mask).item() == pytest.approx((0.16 + 0.16) / (2 * 1))
+    assert masked_mean(error, ~mask & mask).item() == 0
+
+
+def test_the_student_is_ambiguous_above_three_quarters_of_the_largest_entropy_and_later_above_0_95():
+    # entropy / ln 2 of 0.8: 0.722, of 0.78: 0.760, of 0.6: 0.971
+    logits = probability(0.8, 0.78, 0.6).log().requires_grad_()
+    assert ambiguous(logits, 0.0, Consistency()).flatten().tolist() == [False, True, True]
+    assert ambiguous(logits, 1.0, Consistency()).flatten().tolist() == [False, False, True]
+    assert rising(0.75, 0.95, 0.5) == pytest.approx(0.75 + 0.2 * math.exp(-1.25))
+
+
+def test_each_slice_is_mixed_with_the_one_before_it():
+    values, share = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.25, 0.5, 1.0])
+    assert mix(values, share).tolist() == [0.25 * 1 + 0.75 * 4, 0.5 * 2 + 0.5 * 1, 4]
+
+
+def test_the_shares_of_a_mixture_come_from_a_beta_distribution_and_the_seed():
+    drawn = shares(4000, 0.2, torch.Generator().manual_seed(1))
+    assert drawn.shape == (4000, 1, 1, 1)
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert drawn.var().item() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), abs=0.01)
+    assert torch.equal(drawn, shares(4000, 0.2, torch.Generator().manual_seed(1)))
+
+
+def test_two_networks_disagree_by_the_jensen_shannon_divergence():
+    assert disagreement(probability(1.0), probability(0.0)).item() == pytest.approx(math.log(2))
+    assert disagreement(probability(0.3), probability(0.3)).item() == pytest.approx(0, abs=1e-6)
+    # H(0.75) - (H(0.9) + H(0.6)) / 2
+    assert disagreement(probability(0.9), probability(0.6)).item() == pytest.approx(0.5623351 - 0.4990474, abs=1e-6)
+
+
+def test_an_attack_moves_each_pixel_away_from_its_label():
+    images = torch.tensor([0.2, 0.7]).view(1, 1, 1, 2)
+    labels = torch.tensor([[[1, 0]]], dtype=torch.uint8)
+    moved = attack(Slope(1.0), images, labels, 0.03)
+    assert moved.flatten().tolist() == pytest.approx([0.17, 0.73])
+
+
+def test_an_attack_leaves_the_running_statistics_alone():
+    network = nn.Sequential(nn.BatchNorm2d(1), Slope(1.0))
+    before = network[0].running_mean.clone()
+    attack(network, torch.rand(2, 1, 4, 4), torch.ones(2, 4, 4, dtype=torch.uint8), 0.03)
+    assert torch.equal(network[0].running_mean, before) and network.training
+    assert network[1].slope.grad is None
+
+
+def test_divergence_of_an_undecided_answer_from_a_certain_target():
+    # 0.9 ln(0.9 / 0.5) + 0.1 ln(0.1 / 0.5)
+    assert divergence(torch.zeros(1, 2, 1, 1), probability(0.9)).item() == pytest.approx(0.3680642)
+
+
+@pytest.mark.parametrize(("done", "agreement", "diversity"), [(0.1, math.exp(-5 * 0.64), 0), (0.5, 1, 1)])
+def test_co_training_adds_up_supervision_agreement_and_diversity(done, agreement, diversity):
+    how = Consistency(agreement=0.4, diversity=0.3, diversity_start=0.2, agreement_ramp=0.5, attack=0.03)
+    settings = resolve(TrainSettings(preset="paper", consistency=how))
+    pair = Pair(Slope(1.0), Slope(-2.0))
+
+    def foreground(logit):
+        return 1 / (1 + math.exp(-logit))
+
+    def kl(p, q):
+        return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+
+    def h(p):
+        return -p * math.log(p) - (1 - p) * math.log(1 - p)
+
+    # Both pixels are 0.5; logits of class 1 are x and -2 x. The known one has class 1, of the other the networks
+    # believe 1 and 0. So the first one's attack lowers both pixels, the second's raises the known and lowers the other.
+    first, second = foreground(0.5), foreground(-1.0)
+    supervised = sum(0.5 * ((1 - (2 * p + 1) / (p + 2)) - math.log(p)) for p in (first, second))
+    apart = h((first + second) / 2) - (h(first) + h(second)) / 2
+    from_first = kl(first, foreground(-2 * 0.47))
+    from_second = (kl(second, foreground(0.53)) + kl(second, foreground(0.47))) / 2
+    expected = supervised + 0.4 * agreement * apart + 0.3 * diversity * (from_first + from_second) / 2
+    loss = co_training_loss(settings, pair, lesson(0.5, 1, 0.5, done))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_registration_alone_teaches_the_slices_that_it_reaches(tiny_cohort, tmp_path):
+    settings = resolve(TrainSettings(reach=2))
+    data = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    numbers = reached(Run(data, settings, torch.device("cpu"), tmp_path, Reporter(), []))
+    assert numbers[numbers < 14].tolist() == [0, 5, 6, 7, 8, 9, 13]  # drawn is 7; 0 and 13 are known to be empty
+    assert len(numbers) == 3 * 7
