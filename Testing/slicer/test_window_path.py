@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer")
+pytest.importorskip("PySide6")
 
-from windows import click, drawOn, hippocampus, panel, propagate, result, startDrawing, waitUntil  # noqa: E402
+from drawing import drawSlice, hippocampus, propagate, result, startDrawing  # noqa: E402
+from windows import click, panelOf, waitFor  # noqa: E402
 
 DRAWN, CORRECTED = 10, 14
 
@@ -19,19 +21,17 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 def test_two_structures_are_drawn_propagated_checked_corrected_and_undone(a_window):
     volumeNode, masks = hippocampus()
     startDrawing(a_window, volumeNode, DRAWN)
-    drawOn(a_window, masks, DRAWN)
+    drawSlice(a_window, masks, DRAWN)
     whole = masks["Anterior"] | masks["Posterior"]
     first, last = np.flatnonzero(whole.any(axis=(1, 2)))[[0, -1]]
-    volume, draw, step = (panel(a_window, name) for name in ("VolumePanel", "DrawPanel", "PropagatePanel"))
+    volume, draw, step = (panelOf(a_window, name) for name in ("VolumePanel", "DrawPanel", "PropagatePanel"))
     for index, button in ((first, draw.ui.firstButton), (last, draw.ui.lastButton)):
         volume.ui.strip.setCurrentCell(0, int(index))
         click(button)
     assert (a_window.case.firstSlice, a_window.case.lastSlice) == (first, last)
 
     click(step.ui.certaintyCheckBox)
-    propagate(a_window)
-
-    assert a_window.jobRunner.ui.messageLabel.text == "Done."
+    assert propagate(a_window) == "Done."
     found = {name: result(a_window, name) for name in masks}
     assert dice(found["Anterior"] | found["Posterior"], whole) > 0.7
     for name, mask in masks.items():
@@ -50,8 +50,8 @@ def test_two_structures_are_drawn_propagated_checked_corrected_and_undone(a_wind
     assert listed.split(":")[0] in volume.ui.sliceStateLabel.text
 
     # A correction between the drawn slice and the last one changes nothing before the drawn slice.
-    drawOn(a_window, masks, CORRECTED)
-    waitUntil(lambda: a_window.sliceStates.drawn == (DRAWN, CORRECTED))
+    drawSlice(a_window, masks, CORRECTED)
+    waitFor(lambda: a_window.sliceStates.drawn == (DRAWN, CORRECTED))
     confidence = a_window.case.confidence
     propagate(a_window)
     again = {name: result(a_window, name) for name in masks}
