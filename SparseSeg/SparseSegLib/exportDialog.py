@@ -14,7 +14,7 @@ from .parameterNode import CaseParameters
 from .segments import drawnSegmentIds
 from .volumeFiles import caseName
 
-DICOM_PACKAGE = "highdicom>=0.26"
+DICOM_PACKAGE = "highdicom>=0.28"
 
 
 def exportObstacle(window) -> str:

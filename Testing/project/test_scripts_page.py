@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-import unittest
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'sparseseg[headless]'")
+for package in ("slicer", "PySide6"):
+    pytest.importorskip(package, reason="slicer-core and PySide6-Essentials are needed: pip install '.[test]'")
 
 ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "SparseSeg"), str(ROOT / "Testing" / "trainer")]
+sys.path += [str(ROOT / folder) for folder in ("SparseSeg", "Testing/trainer", "Testing/slicer_host")]
 
+import slicer_host  # noqa: E402
 from phantoms import GEOMETRY, ellipsoid_volume, write_series  # noqa: E402
 
 from sparseseg_trainer.cohort import Case, read_cohort, write_cohort  # noqa: E402
@@ -23,7 +23,6 @@ from sparseseg_trainer.labels import Label  # noqa: E402
 from sparseseg_trainer.sparsify import sparsify  # noqa: E402
 from sparseseg_trainer.training import presets  # noqa: E402
 from sparseseg_trainer.volumes import read_geometry, read_label, write_image, write_label  # noqa: E402
-from SparseSegLib.headless import startHeadless  # noqa: E402
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/scripts.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
 LABELS = [Label(1, "structure", (0.9, 0.6, 0.0))]
@@ -53,20 +52,13 @@ def what_the_page_names(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def slicers_base_classes(monkeypatch):
-    scripted, i18n = ModuleType("slicer.ScriptedLoadableModule"), ModuleType("slicer.i18n")
-    scripted.ScriptedLoadableModule = scripted.ScriptedLoadableModuleWidget = object
-    scripted.ScriptedLoadableModuleLogic = object
-    scripted.ScriptedLoadableModuleTest = unittest.TestCase
-    i18n.tr = lambda text: text
-    i18n.translate = lambda context, text: text
-    monkeypatch.setitem(sys.modules, "slicer.ScriptedLoadableModule", scripted)
-    monkeypatch.setitem(sys.modules, "slicer.i18n", i18n)
-    monkeypatch.delitem(sys.modules, "SparseSeg", raising=False)
+def a_slicer():
+    """Slicer as the host has it, with an empty scene."""
+    slicer_host.start().mrmlScene.Clear(False)
+    sys.modules.pop("SparseSeg", None)  # other tests may have imported it with other base classes
 
 
-def test_the_scripts_page_runs_from_top_to_bottom(what_the_page_names, slicers_base_classes, capsys):
-    startHeadless()
+def test_the_scripts_page_runs_from_top_to_bottom(what_the_page_names, a_slicer, capsys):
     names = {}
     for block in BLOCKS:
         exec(compile(block, "scripts.md", "exec"), names)
@@ -78,4 +70,5 @@ def test_the_scripts_page_runs_from_top_to_bottom(what_the_page_names, slicers_b
     assert len(read_cohort(folder / "segmented").cases) == 2
     assert (folder / "report" / "report.html").is_file()
     assert names["labels"][0].name == "structure"
+    assert len(names["found"].segmentIds) == 1
     assert "cohort.csv" in capsys.readouterr().out
