@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import slicer
 
 LOGICS = {
-    "colors": ("Colors", "vtkMRMLColorLogic"),
-    "volumes": ("Volumes", "vtkSlicerVolumesLogic"),
-    "segmentations": ("Segmentations", "vtkSlicerSegmentationsModuleLogic"),
-    "sequences": ("Sequences", "vtkSlicerSequencesLogic"),
-    "subjecthierarchy": ("SubjectHierarchy", "vtkSlicerSubjectHierarchyModuleLogic"),
+    "Colors": "vtkMRMLColorLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
 }
 
 
@@ -36,12 +36,8 @@ def startHeadless() -> None:
     applicationLogic.SetTemporaryPath(tempfile.gettempdir())
     # The application logic does not own the module logics, so they are all kept in slicer.modules.
     slicer.modules = SimpleNamespace()
-    for name, (moduleName, className) in LOGICS.items():
-        logic = getattr(slicer, className)()
-        logic.SetMRMLApplicationLogic(applicationLogic)
-        logic.SetMRMLScene(slicer.mrmlScene)
-        applicationLogic.SetModuleLogic(moduleName, logic)
-        setattr(slicer.modules, name, SimpleNamespace(logic=lambda logic=logic: logic))
+    for moduleName, className in LOGICS.items():
+        addModuleLogic(applicationLogic, moduleName, className)
     _addGenericColors()
     slicer.app = SimpleNamespace(
         applicationLogic=lambda: applicationLogic,
@@ -49,6 +45,15 @@ def startHeadless() -> None:
         pauseRender=lambda: None,
         resumeRender=lambda: None,
     )
+
+
+def addModuleLogic(applicationLogic, moduleName: str, className: str) -> None:
+    """Makes the logic of one of Slicer's modules known to the application logic and in ``slicer.modules``."""
+    logic = getattr(slicer, className)()
+    logic.SetMRMLApplicationLogic(applicationLogic)
+    logic.SetMRMLScene(slicer.mrmlScene)
+    applicationLogic.SetModuleLogic(moduleName, logic)
+    setattr(slicer.modules, moduleName.lower(), SimpleNamespace(logic=lambda: logic))
 
 
 def _addCache(scene) -> None:

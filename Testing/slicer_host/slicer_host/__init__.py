@@ -22,6 +22,8 @@ def start():
     if hasattr(slicer, "qMRMLWidget"):
         return slicer
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if sys.platform == "linux":  # render without a screen, and without trying to find one first
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     if str(MODULES) not in sys.path:
         sys.path.insert(0, str(MODULES))
     from SparseSegLib.headless import startHeadless
@@ -38,6 +40,8 @@ def _installModules(slicer) -> None:
     from . import (
         application,
         ctkWidgets,
+        layoutManager,
+        mainWindow,
         mrmlWidgets,
         packaging,
         parameterNodes,
@@ -47,11 +51,22 @@ def _installModules(slicer) -> None:
         segmentWidgets,
         uiLoader,
         views,
+        viewWidgets,
     )
 
     qt, ctk = qtManners.QtModule("qt"), ModuleType("ctk")
     qt.QUiLoader = uiLoader.QUiLoader
-    for source in (ctkWidgets, mrmlWidgets, segmentWidgets, segmentEditor, views, application):
+    for source in (
+        ctkWidgets,
+        mrmlWidgets,
+        segmentWidgets,
+        segmentEditor,
+        views,
+        viewWidgets,
+        layoutManager,
+        mainWindow,
+        application,
+    ):
         for name, cls in vars(source).items():
             if isinstance(cls, type) and "_isHostClass" in vars(cls):
                 setattr(ctk if name.startswith("ctk") else slicer, name, cls)

@@ -13,11 +13,11 @@ from PySide6.QtCore import Property, QObject, QSettings, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication, QVBoxLayout
 
-from SparseSegLib.headless import IOManager
+from SparseSegLib.headless import IOManager, addModuleLogic
 
 from .api import Setting, SlicerClass
+from .layoutManager import qSlicerLayoutManager
 from .mrmlWidgets import qSlicerWidget
-from .views import qSlicerLayoutManager
 
 
 class qSlicerCoreApplication(SlicerClass, QApplication):
@@ -41,6 +41,9 @@ class qSlicerCoreApplication(SlicerClass, QApplication):
         self._applicationLogic = applicationLogic
         self._modules = qSlicerModuleManager(self)
         self._isTesting = True
+
+        for moduleName, className in (("Plots", "vtkSlicerPlotsLogic"), ("Cameras", "vtkSlicerCamerasModuleLogic")):
+            addModuleLogic(applicationLogic, moduleName, className)
 
     def applicationLogic(self):
         return self._applicationLogic

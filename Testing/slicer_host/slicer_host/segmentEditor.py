@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 from PySide6.QtCore import Property, QObject, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from .api import Setting, SlicerClass
 from .mrmlWidgets import qMRMLNodeComboBox, qMRMLWidget
@@ -220,12 +220,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def updateEffectList(self) -> None:
         rest = [name for name in EFFECTS if name not in self._order] if self.unorderedEffectsVisible else []
         for index in reversed(range(self._effectGrid.count())):
-            self._effectGrid.takeAt(index).widget().deleteLater()
+            button = self._effectGrid.takeAt(index).widget()
+            button.hide()
+            button.deleteLater()
         self._buttons = {}
         for number, name in enumerate([*self._order, *rest]):
             button = QToolButton(self._effectBox)
             button.text, button.checkable, button.objectName = name, True, name
             button.toolButtonStyle = Qt.ToolButtonTextBesideIcon
+            button.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
             button.clicked.connect(lambda on, n=name: self.setActiveEffectByName(n if on else ""))
             self._effectGrid.addWidget(button, *divmod(number, max(self.effectColumnCount, 1)))
             self._buttons[name] = button
