@@ -15,6 +15,8 @@ from sparseseg_trainer.cli import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Words of Slicer itself that the pages name in bold.
+SLICERS = {"Sample Data", "MRHead", "SparseSeg", "Add", "Draw", "Paint", "Erase", "Undo"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -58,3 +60,13 @@ def test_every_command_that_a_document_shows_is_understood(line):
         command = command.commands[words.pop(0)]
     known = {name for parameter in command.params for name in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("name", ["user-guide.md", "tutorial.md"])
+def test_every_button_that_a_page_names_is_in_the_window(name):
+    files = [path for path in (ROOT / "SparseSeg").rglob("*") if path.suffix in (".py", ".ui")]
+    window = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    page = " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
+    named = set(re.findall(r"\*\*([^*.:]+)\*\*", page)) - SLICERS
+    assert len(named) > 5
+    assert {word for word in named if word not in window} == set()
