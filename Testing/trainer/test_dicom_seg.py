@@ -167,6 +167,16 @@ def test_a_dicom_segmentation_is_converted_to_other_formats_on_the_very_grid_of_
     assert np.array_equal(read_label(tmp_path / "whole.nii.gz", read_geometry(series)) > 0, ARRAY > 0)
 
 
+def test_overlapping_segments_of_another_program_are_refused(series, tmp_path, monkeypatch):
+    import highdicom
+
+    write = highdicom.seg.Segmentation
+    both = np.stack([MASK, MASK], axis=-1)
+    monkeypatch.setattr(highdicom.seg, "Segmentation", lambda **given: write(**given | {"pixel_array": both}))
+    write_dicom_seg(tmp_path / "seg.dcm", ARRAY, read_geometry(series), series, LABELS)
+    assert refusal(read_dicom_seg, tmp_path / "seg.dcm").code == "overlap"
+
+
 def test_a_label_on_another_grid_is_refused(series, tmp_path, files):
     image = sitk.ReadImage(str(files / "label.nrrd"))
     assert image.GetSize() == SHAPE[::-1]  # only the place differs
