@@ -57,10 +57,11 @@ class qMRMLLayoutManager(ctkLayoutFactory):
 
     def _arrange(self) -> None:
         """Makes the views of the present layout and puts them into place."""
-        if self.layout == self._arrangement:
+        text = self._logic.GetLayoutNode().GetCurrentLayoutDescription()
+        if self.layout == self._arrangement or not text:  # there is no layout while a scene closes
             return
         self._arrangement = self.layout
-        description = ElementTree.fromstring(self._logic.GetLayoutNode().GetCurrentLayoutDescription())
+        description = ElementTree.fromstring(text)
         for widget in self._widgets.values():  # what the new layout does not show is kept for later ones
             widget.setParent(self._shelf)
         old, self._arranged = self._arranged, self._made(description)
