@@ -193,13 +193,6 @@ def test_fused_labels_lie_on_the_images_grid(dense_cohort, tiny_cohort, uninterr
     assert (fused[7] == drawn[7]).mean() > 0.99
 
 
-@pytest.mark.parametrize("method", ["central_only", "full"])
-def test_the_baselines_run_on_the_same_loop(dense_cohort, tmp_path, method):
-    summary = train(dense_cohort, tmp_path / "model", TrainSettings(**TINY, method=method))
-    assert summary["cases"] == 3
-    assert (tmp_path / "model/model.json").exists()
-
-
 def test_without_absence_no_slice_is_known_to_be_empty(tiny_cohort, tmp_path):
     summary = train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, absence=False))
     assert not summary["failed"]
