@@ -30,6 +30,7 @@ class JobRunner:
         self._onChange = onChange
         self._cancelledAt = None
         self._lines: list[str] = []
+        self._warnings: list[str] = []
         self.widget, self.ui = loadInterface("jobRunner")
         self.widget.visible = False
         self.ui.log.visible = False
@@ -63,7 +64,7 @@ class JobRunner:
         """
         place.addWidget(self.widget)
         self.widget.visible = True
-        self._lines = []
+        self._lines, self._warnings = [], []
         self._cancelledAt = None
         self._callbacks = onEvent, onFinished, onFailed
         self.ui.detailsButton.checked = False
@@ -118,15 +119,15 @@ class JobRunner:
 
     def onTimeout(self) -> None:
         """Looks at the job: its new events, whether it has ended."""
-        onEvent = self._callbacks[0]
-        for event in self.job.update():
+        job, onEvent = self.job, self._callbacks[0]
+        for event in job.update():
             self._showEvent(event)
             onEvent(event)
         self._updateLog()
         if self._cancelledAt and time.monotonic() > self._cancelledAt + PATIENCE:
             self.ui.cancelButton.text = _("Force stop")
             self.ui.cancelButton.enabled = True
-        if self.job.isFinished():
+        if job is self.job and job.isFinished():
             self._end()
 
     def cleanup(self) -> None:
@@ -140,24 +141,23 @@ class JobRunner:
     def _end(self) -> None:
         """Brings the result where it belongs, and tells who has started the job."""
         self._timer.stop()
-        job = self.job
         self._keepLog()
+        job, self.job = self.job, None
+        self._showRunning(False)
+        _onEvent, onFinished, onFailed = self._callbacks
         try:
             result = job.finish()
         except Cancelled:
-            self._finished(_("Cancelled."), self._callbacks[2])
+            self.ui.messageLabel.text = _("Cancelled.")
+            onFailed()
         except InputError as error:
             self.showError(error)
-            self._finished(self.ui.messageLabel.text, self._callbacks[2])
+            onFailed()
         else:
-            self._finished(_("Done."), lambda: self._callbacks[1](result))
-
-    def _finished(self, message: str, tell: Callable[[], None]) -> None:
-        self.job = None
-        self._showRunning(False)
-        self.ui.messageLabel.text = message
-        tell()
-        self._onChange()
+            self.ui.messageLabel.text = " ".join([_("Done."), *self._warnings[-1:]])
+            onFinished(result)
+        finally:
+            self._onChange()
 
     def _showRunning(self, running: bool) -> None:
         self.ui.progressBar.visible = running
@@ -170,9 +170,9 @@ class JobRunner:
         kind = event["event"]
         if kind == "progress" and self._cancelledAt is None:
             self._showProgress(stageName(event["stage"]), event["fraction"], event.get("seconds_left"))
-        elif kind in ("warning", "error"):
+        elif kind == "warning":
+            self._warnings.append(event["message"])
             self._lines.append(event["message"])
-            self.ui.messageLabel.text = event["message"]
 
     def _showProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
         # Without a fraction, the bar only says that something is going on.

@@ -44,7 +44,7 @@ class Window(VTKObservationMixin):
         self.volumeObstacle = ""
         self.sliceStates = SliceStates()
         self._drawingChanged = True
-        self._segmentationNode = None
+        self._volumeNode = self._segmentationNode = None
         self._timer = qt.QTimer()
         self._timer.singleShot = True
         self._timer.interval = DELAY
@@ -55,18 +55,18 @@ class Window(VTKObservationMixin):
         for panel in self.panels:
             layout.addWidget(panel.widget)
         layout.addStretch(1)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self.connectScene)
         self.connectScene()
 
     def connectScene(self, caller=None, event=None) -> None:
         """Takes the scene's parameters, creating them in a new scene, and shows them."""
         self._release()
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        for event in (scene.EndCloseEvent, scene.EndImportEvent):
-            self.addObserver(scene, event, self.connectScene)
         self.parameters = self.logic.getParameterNode()
         if self.parameters.volume is None:
-            self.parameters.volume = scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            self.parameters.volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateSoon)
         for panel in self.panels:
             panel.sceneChanged()
@@ -83,7 +83,7 @@ class Window(VTKObservationMixin):
         if self.parameters is None:
             return
         self._timer.stop()
-        self.volumeObstacle = obstacleOf(self.parameters.volume)
+        self._followVolume()
         self._followCase()
         self._followSegmentation()
         if self._drawingChanged:
@@ -92,8 +92,12 @@ class Window(VTKObservationMixin):
         for panel in self.panels:
             panel.update()
 
+    def onVolumeModified(self, caller=None, event=None) -> None:
+        """The chosen volume has other voxels, or lies elsewhere."""
+        self.updateSoon()
+
     def onCaseModified(self, caller=None, event=None) -> None:
-        """The case's parameters, or where its volume lies, have changed."""
+        """The case's parameters have changed."""
         self.updateSoon()
 
     def updateSoon(self, caller=None, event=None) -> None:
@@ -120,6 +124,7 @@ class Window(VTKObservationMixin):
     def cleanup(self) -> None:
         """The window is going away: nothing of it may stay connected, and no job go on without it."""
         self._release()
+        self.removeObservers()
         self._timer.stop()
         self._timer.disconnect("timeout()", self.update)
         self.jobRunner.cleanup()
@@ -137,17 +142,26 @@ class Window(VTKObservationMixin):
         self._drawingChanged = True
         self.updateSoon()
 
+    def _followVolume(self) -> None:
+        """Observes the chosen volume, and says whether it can be worked on."""
+        volumeNode = self.parameters.volume
+        self.volumeObstacle = obstacleOf(volumeNode)
+        if volumeNode != self._volumeNode:
+            self.removeObservers(self.onVolumeModified)
+            self._volumeNode = volumeNode
+            if volumeNode:
+                self.addObserver(volumeNode, volumeNode.TransformModifiedEvent, self.onVolumeModified)
+                self.addObserver(volumeNode, vtk.vtkCommand.ModifiedEvent, self.onVolumeModified)
+
     def _followCase(self) -> None:
         """Makes ``case`` that of the chosen volume; a volume that was not worked on before gets one."""
         volumeNode = None if self.volumeObstacle else self.parameters.volume
-        if (self.case and self.case.volume) == volumeNode:
+        if bool(self.case) == bool(volumeNode) and (self.case and self.case.volume) == volumeNode:
             return
         self.removeObservers(self.onCaseModified)
         self.case = caseOf(volumeNode) if volumeNode else None
         if self.case:
             self.addObserver(self.case.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onCaseModified)
-            self.addObserver(volumeNode, volumeNode.TransformModifiedEvent, self.onCaseModified)
-            self.addObserver(volumeNode, vtk.vtkCommand.ModifiedEvent, self.onCaseModified)
         self._drawingChanged = True
         for panel in self.panels:
             panel.caseChanged()
@@ -171,8 +185,9 @@ class Window(VTKObservationMixin):
                 self.addObserver(segmentation, event, self.onDrawingModified)
 
     def _release(self) -> None:
-        self.removeObservers()
-        self.parameters = self.case = self._segmentationNode = None
+        for method in (self.updateSoon, self.onVolumeModified, self.onCaseModified, self.onDrawingModified):
+            self.removeObservers(method)
+        self.parameters = self.case = self._volumeNode = self._segmentationNode = None
         for panel in self.panels:
             panel.sceneChanged()
             panel.caseChanged()

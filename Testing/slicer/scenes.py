@@ -16,6 +16,15 @@ TERMINOLOGY = (
     "Segmentation category and type - 3D Slicer General Anatomy list"
     "~SCT^123037004^Anatomical Structure~SCT^41216001^Prostate~^^~Anatomic codes - DICOM master list~^^~^^"
 )
+# A trainer with an instant result, and another one once the file "go" is there.
+TWO_STEPS = """
+import json, pathlib, sys, time
+folder = pathlib.Path(sys.argv[-1])
+print(json.dumps({"event": "result", "partial": "instant", "label": "instant.nrrd"}), flush=True)
+while not (folder / "go").exists():
+    time.sleep(0.02)
+(folder / "result.json").write_text(json.dumps({"cases": 1, "failed": []}))
+"""
 
 
 def data(path: str) -> Path:

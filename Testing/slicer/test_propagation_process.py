@@ -9,21 +9,13 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from scenes import data, draw, voxels, writeResult  # noqa: E402
+from scenes import TWO_STEPS, data, draw, voxels, writeResult  # noqa: E402
 
 from sparseseg_trainer.volumes import write_label  # noqa: E402
 from SparseSegLib import Cancelled, InputError  # noqa: E402
 from SparseSegLib.propagation import PropagationJob, propagate  # noqa: E402
 
 NAMES = ("Gland", "Lesion")
-TWO_STEPS = """
-import json, pathlib, sys, time
-folder = pathlib.Path(sys.argv[-1])
-print(json.dumps({"event": "result", "partial": "instant", "label": "instant.nrrd"}), flush=True)
-while not (folder / "go").exists():
-    time.sleep(0.02)
-(folder / "result.json").write_text(json.dumps({"cases": 1, "failed": []}))
-"""
 
 
 def test_the_instant_result_is_shown_first_and_one_undo_still_takes_all_back(
