@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
 from scenes import data, voxels  # noqa: E402
-from windows import click, drawOn, panelOf, phantom, tableTexts  # noqa: E402
+from windows import answering, click, drawOn, panelOf, phantom, tableTexts  # noqa: E402
 
 from sparseseg_trainer.cohort import load_case, read_cohort  # noqa: E402
 
@@ -59,7 +59,7 @@ def test_another_volume_of_the_same_name_is_refused_without_loss(a_window, panel
     assert contents(panel.folder) == before
 
 
-def test_an_opened_case_is_corrected_and_saved_again(a_window, panel):
+def test_an_opened_case_is_corrected_and_saved_again_after_a_question(a_window, panel, monkeypatch):
     volumeNode, label = phantom("Ann")
     drawOn(a_window, volumeNode, label, [6])
     a_window.case.lastSlice = 11
@@ -79,6 +79,10 @@ def test_an_opened_case_is_corrected_and_saved_again(a_window, panel):
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, case.segmentation, segmentId, case.volume)
     a_window.update()
     assert panel.ui.addCurrentButton.text == "Save changes"
+    answering(monkeypatch, False)
+    click(panel.ui.addCurrentButton)
+    assert tableTexts(panel.ui.caseTable) == [["Ann", "6", "drawn", ""]]
+    answering(monkeypatch, True)
     click(panel.ui.addCurrentButton)
     assert tableTexts(panel.ui.caseTable) == [["Ann", "6, 8", "drawn", ""]]
     assert len(read_cohort(panel.folder).cases) == 1

@@ -30,14 +30,15 @@ def reopened(folder: Path):
     import qt
 
     from SparseSeg import SparseSegLogic
+    from SparseSegLib.machineSettings import MachineSettings
     from SparseSegLib.window import Window
 
     container = qt.QWidget()
     layout = qt.QVBoxLayout(container)
+    settings = MachineSettings()
+    settings.cohortFolder, settings.modelFolder = str(folder / "cohort"), str(folder / "models")
     window = Window(layout, SparseSegLogic())
     window.container = container
-    window.settings.cohortFolder = str(folder / "cohort")
-    window.settings.modelFolder = str(folder / "models")
     container.resize(480, 900)
     container.show()
     window.enter()
@@ -71,6 +72,15 @@ def click(button) -> None:
     """Clicks as a user does, who cannot click what is disabled."""
     assert button.enabled, button.toolTip
     button.click()
+
+
+def answering(monkeypatch, answer: bool) -> list[str]:
+    """Answers Slicer's questions; returns the list that these are added to."""
+    import slicer
+
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *_: asked.append(text) or answer)
+    return asked
 
 
 def tableTexts(table) -> list[list[str]]:

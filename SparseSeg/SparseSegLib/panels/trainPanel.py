@@ -70,7 +70,7 @@ class TrainPanel(Panel):
         self.ui.asideBox.maximum = max(0, len(drawn) - 1)
         if not self._asideChosen:
             self.ui.asideBox.value = len(drawn) // FEW
-        if not self.ui.nameEdit.text:
+        if drawn and not self.ui.nameEdit.text:
             self.ui.nameEdit.text = self._freeName()
         self._showUnfinished()
         self._updating = False
@@ -144,6 +144,7 @@ class TrainPanel(Panel):
         """A point of a curve goes into the plot."""
         if event["event"] == "metric" and event["value"] is not None:
             self.plot.add(event["series"], event["step"], event["value"])
+            self.enable(self.ui.plotButton, "")
 
     def onFinished(self, summary: dict) -> None:
         """The model is ready, and chosen to segment with."""

@@ -182,10 +182,9 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
             trainer = _last_state(run, stage)
             continue
         row = {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
-        run.reporter.metric(f"{stage.name}/loss", epoch + 1, loss)
         if stage.dice:
             row["dice"] = stage.dice(trainer.averaged)
-            run.reporter.metric(f"{stage.name}/dice", epoch + 1, row["dice"])
+        _report(row, run.reporter)
         run.curves.append(row)
         trainer.save()
     return trainer.averaged.eval()
@@ -196,7 +195,16 @@ def _last_state(run: Run, stage: Stage) -> Trainer:
     trainer = Trainer(run, stage)
     if trainer.path.exists():
         trainer.load()
+        for row in run.curves:  # whoever watches a resumed training sees its curves from the start
+            _report(row, run.reporter)
     return trainer
+
+
+def _report(row: dict, reporter: Reporter) -> None:
+    """One epoch's points of the curves."""
+    for value in ("loss", "dice"):
+        if value in row:
+            reporter.metric(f"{row['stage']}/{value}", row["epoch"], row[value])
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,126 @@
+"""Step 5 in the window: estimated, trained by the real trainer, killed, cancelled and resumed, and told in the end."""
+
+from __future__ import annotations
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+pytest.importorskip("PySide6")
+
+from windows import TINY, answering, click, finish, panelOf, reopened, waitFor, writeCohort  # noqa: E402
+
+from sparseseg_trainer.model_info import read_info  # noqa: E402
+
+
+@pytest.fixture
+def panel(a_window):
+    panel = panelOf(a_window, "TrainPanel")
+    panel.moreSettings = TINY
+    return panel
+
+
+@pytest.fixture
+def a_cohort(a_window, panel, tmp_path):
+    """Three cases, the central slice drawn."""
+    writeCohort(tmp_path / "cohort")
+    a_window.update()
+    return tmp_path / "cohort"
+
+
+def test_without_a_drawing_in_the_cohort_nothing_can_be_trained(a_window, panel):
+    a_window.update()
+    assert "step 4" in panel.ui.instruction.text and not panel.ui.trainButton.isEnabled()
+    assert panel.ui.trainButton.toolTip == panel.ui.instruction.text
+
+
+def test_a_name_that_is_taken_and_a_method_that_does_not_fit_are_told_before_the_start(a_window, panel, a_cohort):
+    assert panel.ui.nameEdit.text == "cohort" and panel.ui.trainButton.enabled
+    (panel.folder / "atrium").mkdir(parents=True)
+    panel.ui.nameEdit.text = "atrium"
+    assert "choose another name" in panel.ui.trainButton.toolTip and not panel.ui.trainButton.enabled
+    panel.ui.nameEdit.text = "../atrium"
+    assert "can be a file name" in panel.ui.trainButton.toolTip
+    panel.ui.nameEdit.text = "ventricle"
+    panel.ui.methodBox.currentIndex = panel.ui.methodBox.findData("full")
+    assert "case0 is not drawn on all slices" in panel.ui.trainButton.toolTip
+
+
+def test_time_and_memory_are_estimated_before_the_start(a_window, panel, a_cohort):
+    click(panel.ui.estimateButton)
+    assert finish(a_window) == "Done."
+    assert (
+        panel.ui.estimateLabel.text.startswith("About ")
+        and "GB of memory on the processor" in panel.ui.estimateLabel.text
+    )
+    panel.ui.presetBox.currentIndex = 2
+    assert panel.ui.estimateLabel.text == ""
+
+
+def test_a_training_that_was_killed_and_then_cancelled_is_resumed_to_its_end(a_window, panel, a_cohort, monkeypatch):
+    panel.ui.asideBox.value = 1
+    click(panel.ui.trainButton)
+    assert "Slicer can be used meanwhile" in panel.ui.instruction.text
+    waitFor(lambda: panel.plot.points("semi/dice"))
+    a_window.jobRunner.job.client.kill()
+    assert "ended unexpectedly" in finish(a_window)
+    assert panel.ui.unfinishedBox.currentText == "cohort"
+
+    # Slicer is started again
+    a_window.cleanup()
+    again = reopened(a_cohort.parent)
+    other = panelOf(again, "TrainPanel")
+    assert "was interrupted" in other.ui.instruction.text
+    click(other.ui.resumeButton)
+    waitFor(lambda: other.plot.points("target/loss"))
+    click(again.jobRunner.ui.cancelButton)
+    assert finish(again) == "Cancelled."
+    checkpoints = list((other.folder / "cohort" / "checkpoint").glob("*.safetensors"))
+    assert checkpoints and not (other.folder / "cohort" / "model.json").exists()
+
+    click(other.ui.resumeButton)
+    assert finish(again) == "Done."
+    info = read_info(other.folder / "cohort")
+    [aside] = info.figures["validation"]
+    assert info.training["settings"]["validation"] == 1
+    assert (
+        f"Dice on the drawn slices of cases kept aside: {info.figures['validation_dice']:.2f}"
+        in other.ui.resultLabel.text
+    )
+    assert aside in other.ui.resultLabel.text
+    assert not other.ui.unfinishedWidget.visible and not (other.folder / "cohort" / "job").exists()
+
+    # the curves were continued, in a chart with a curve for each series
+    assert [epoch for epoch, _ in other.plot.points("target/loss")] == [1, 2, 3]
+    assert other.plot.chartNode.GetNumberOfPlotSeriesNodes() == len(other.plot._points)
+    table = other.plot.chartNode.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
+    assert table.GetNumberOfRows() == 3
+
+    opened = []
+    monkeypatch.setattr("SparseSegLib.panels.trainPanel.openPath", opened.append)
+    click(other.ui.pictureButton)
+    click(other.ui.filesButton)
+    assert [path.name for path in opened] == ["check.png", "cohort"] and opened[0].is_file()
+    assert panelOf(again, "SegmentPanel").ui.modelBox.currentText == "cohort"
+    again.cleanup()
+
+
+def test_a_closed_scene_leaves_the_training_running_and_the_curves_come_back(a_window, panel):
+    for epoch in (1, 2):
+        panel.onEvent({"event": "metric", "series": "target/loss", "step": epoch, "value": 1 / epoch})
+    slicer.mrmlScene.Clear(False)
+    panel.onEvent({"event": "metric", "series": "target/loss", "step": 3, "value": 0.2})
+    table = panel.plot.chartNode.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
+    assert [table.GetValue(row, 1).ToDouble() for row in range(3)] == pytest.approx([1, 0.5, 0.2])
+
+
+def test_an_unfinished_training_is_discarded_after_a_question(a_window, panel, a_cohort, monkeypatch):
+    from SparseSegLib.training import TrainingJob
+
+    TrainingJob(a_cohort, panel.folder / "old", TINY)
+    a_window.update()
+    asked = answering(monkeypatch, False)
+    click(panel.ui.discardButton)
+    assert "training old" in asked[0] and (panel.folder / "old").exists()
+    answering(monkeypatch, True)
+    click(panel.ui.discardButton)
+    assert not (panel.folder / "old").exists() and not panel.ui.unfinishedWidget.visible
