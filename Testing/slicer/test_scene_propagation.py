@@ -162,3 +162,60 @@ def test_explicit_slices_and_extents_reach_the_trainer(an_oblique_volume, a_draw
     [case] = read_cohort(job.client.folder / "cohort").cases
     assert (case.annotated_slices, case.first_slice, case.last_slice) == ((8, 10), 3, 15)
     assert (case.reaches_first, case.reaches_last) == (False, True)
+
+
+def correct(segmentationNode, volumeNode, index: int, columns: int) -> None:
+    """Takes some columns of the gland away on one slice."""
+    gland = voxels(segmentationNode, "Gland", volumeNode)
+    gland[index, :, :columns] = False
+    slicer.util.updateSegmentBinaryLabelmapFromArray(gland.astype(np.uint8), segmentationNode, "Gland", volumeNode)
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> set[int]:
+    return set(np.flatnonzero((before != after).any(axis=(1, 2))).tolist())
+
+
+def test_after_a_correction_only_what_lies_between_its_neighbors_changes(an_oblique_volume, a_drawing, a_result):
+    finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    for index in (6, 12):
+        correct(a_drawing, an_oblique_volume, index, 110)
+        finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    correct(a_drawing, an_oblique_volume, 11, 120)
+    before = voxels(a_drawing, "Gland", an_oblique_volume)
+    job = jobFor(an_oblique_volume, a_drawing)
+    assert job.annotated == (6, 9, 11, 12)
+    other = np.roll(a_result, 3, axis=2)
+    result = finishWith(job, other)
+    after = voxels(a_drawing, "Gland", an_oblique_volume)
+    assert changed(before, after) == {10}
+    assert set(result.confidence) == {10, 11}
+
+
+def test_without_a_correction_the_whole_volume_is_propagated_again(an_oblique_volume, a_drawing, a_result):
+    finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    finishWith(jobFor(an_oblique_volume, a_drawing), np.roll(a_result, 3, axis=2))
+    assert changed(voxels(a_drawing, "Gland", an_oblique_volume), a_result == 1) == set(range(4, 15)) - {9}
+
+
+def test_other_ends_concern_only_what_lies_outside_the_drawn_slices(an_oblique_volume, a_drawing, a_result):
+    finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    correct(a_drawing, an_oblique_volume, 12, 110)
+    finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    before = voxels(a_drawing, "Gland", an_oblique_volume)
+    finishWith(jobFor(an_oblique_volume, a_drawing, firstSlice=2), np.roll(a_result, 3, axis=2))
+    after = voxels(a_drawing, "Gland", an_oblique_volume)
+    assert changed(before, after) == {4, 5, 6, 7, 8, 13, 14}
+
+
+def test_a_slice_corrected_while_the_job_runs_is_kept_and_counts_next_time(an_oblique_volume, a_drawing, a_result):
+    finishWith(jobFor(an_oblique_volume, a_drawing), a_result)
+    job = jobFor(an_oblique_volume, a_drawing)
+    correct(a_drawing, an_oblique_volume, 12, 110)
+    corrected = voxels(a_drawing, "Gland", an_oblique_volume)[12]
+    finishWith(job, np.roll(a_result, 3, axis=2))
+    assert np.array_equal(voxels(a_drawing, "Gland", an_oblique_volume)[12], corrected)
+    before = voxels(a_drawing, "Gland", an_oblique_volume)
+    again = jobFor(an_oblique_volume, a_drawing)
+    assert again.annotated == (9, 12)
+    finishWith(again, a_result)
+    assert changed(before, voxels(a_drawing, "Gland", an_oblique_volume)) == {10, 11, 13, 14}

@@ -1,0 +1,126 @@
+"""Opening the module costs next to nothing; what the trainer needs is asked for when it is first needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+pytest.importorskip("PySide6")
+
+from drawing import drawSlice, startDrawing, startPropagation  # noqa: E402
+from windows import panelOf, phantom, waitFor  # noqa: E402
+
+OPEN = """
+import sys, time
+sys.path.insert(0, {host!r})
+import slicer_host
+slicer_host.start()
+sys.modules["torch"] = sys.modules["monai"] = None  # importing them fails
+started = time.process_time()
+slicer_host.openModule("SparseSeg")
+elapsed = time.process_time() - started
+del sys.modules["torch"], sys.modules["monai"]
+from SparseSegLib.dependencies import torchState
+print("opened", elapsed, torchState(), "torch" in sys.modules)
+"""
+
+
+def test_opening_takes_under_half_a_second_and_works_without_torch():
+    host = str(Path(__file__).resolve().parents[1] / "slicer_host")
+    run = subprocess.run([sys.executable, "-c", OPEN.format(host=host)], capture_output=True, text=True, timeout=120)
+    lines = [line for line in run.stdout.splitlines() if line.startswith("opened")]
+    assert lines, run.stderr
+    elapsed, torch, imported = lines[0].split()[1:]
+    assert float(elapsed) < 0.5
+    assert (torch, imported) == ("installed", "False")
+
+
+@pytest.fixture
+def a_window_to_propagate(a_window):
+    """The window with one slice drawn."""
+    volumeNode, label = phantom("Ann")
+    startDrawing(a_window, volumeNode, 7)
+    drawSlice(a_window, {"Ellipsoid": label > 0}, 7)
+    return a_window
+
+
+@pytest.fixture
+def the_torch_in(monkeypatch):
+    """A function that makes PyTorch be looked for in one folder alone, and its extension be absent or given."""
+
+    def inFolder(folder: Path, extension=None) -> None:
+        find = importlib.util.find_spec
+        names = ("torch", "torchgen")
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *rest: PathFinder.find_spec(name, [str(folder)]) if name in names else find(name, *rest),
+        )
+        monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
+
+    return inFolder
+
+
+def install(folder: Path) -> None:
+    """The files by which a whole installation of PyTorch is known."""
+    for name in (
+        "torch/__init__.py",
+        "torch/version.py",
+        "torch/_C.so",
+        "torch/lib/libtorch.so",
+        "torchgen/__init__.py",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def message(window) -> str:
+    assert not window.jobRunner.isRunning()
+    return window.jobRunner.ui.messageLabel.text
+
+
+def test_without_torch_and_its_extension_the_user_is_told_to_install_the_extension(
+    a_window_to_propagate, the_torch_in, tmp_path
+):
+    the_torch_in(tmp_path)
+    startPropagation(a_window_to_propagate)
+    assert "Install the extension PyTorch (Extensions Manager)" in message(a_window_to_propagate)
+    waitFor(lambda: panelOf(a_window_to_propagate, "PropagatePanel").ui.propagateButton.enabled)
+
+
+def test_who_declines_to_install_torch_is_told_and_who_agrees_gets_on(a_window_to_propagate, the_torch_in, tmp_path):
+    asked = []
+
+    def installTorch(askConfirmation, torchVersionRequirement):
+        asked.append((askConfirmation, torchVersionRequirement))
+        if len(asked) == 1:
+            return None
+        install(tmp_path)
+        return "torch"
+
+    logic = SimpleNamespace(installTorch=installTorch)
+    the_torch_in(tmp_path, SimpleNamespace(PyTorchUtilsLogic=lambda: logic))
+    startPropagation(a_window_to_propagate)
+    assert "PyTorch was not installed." in message(a_window_to_propagate)
+    startPropagation(a_window_to_propagate)
+    assert a_window_to_propagate.jobRunner.isRunning()
+    assert asked == [(True, ">=2.1")] * 2
+
+
+@pytest.mark.parametrize("left", ["torch/lib/libtorch.so", "torch/__init__.py"], ids=["empty", "without its parts"])
+def test_a_half_installed_torch_is_recognized_and_the_message_says_how_to_mend_it(
+    a_window_to_propagate, the_torch_in, tmp_path, left
+):
+    (tmp_path / left).parent.mkdir(parents=True)
+    (tmp_path / left).touch()
+    the_torch_in(tmp_path)
+    startPropagation(a_window_to_propagate)
+    assert "PyTorch is only half installed." in message(a_window_to_propagate)
+    assert "short path" in message(a_window_to_propagate)
