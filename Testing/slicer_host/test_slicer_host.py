@@ -63,6 +63,14 @@ def test_properties_are_attributes_that_can_be_assigned():
         button.text()
 
 
+def test_a_property_does_not_hide_a_function_of_the_class_that_has_its_name():
+    heard, timer = [], qt.QTimer()
+    timer.singleShot = True
+    qt.QTimer.singleShot(0, lambda: heard.append("shot"))
+    slicer.app.processEvents()
+    assert (timer.singleShot, heard) == (True, ["shot"])
+
+
 def test_connect_by_signature_gives_a_function_as_many_arguments_as_it_takes():
     button, heard = qt.QPushButton(), []
     button.checkable = True
@@ -288,3 +296,69 @@ def test_errors_in_slots_do_not_pass_silently():
     button.connect("clicked()", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError), slicer_host.raisingErrors():
         button.click()
+
+
+# Views
+
+
+def drawnSquare():
+    """A dark volume whose only segment, pure red, is a square in the middle."""
+    volume = slicer.util.addVolumeFromArray(np.zeros((9, 40, 40), np.int16))
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segmentId = segmentation.GetSegmentation().AddEmptySegment("red", "red", [1, 0, 0])
+    mask = np.zeros((9, 40, 40), np.uint8)
+    mask[2:7, 10:30, 10:30] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segmentId, volume)
+    return volume, segmentation
+
+
+def colors(widget) -> np.ndarray:
+    """The picture of a widget, (row, column, red green blue)."""
+    image = widget.grab().toImage().convertToFormat(qt.QImage.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(int)
+
+
+def test_slices_and_surfaces_of_segments_are_drawn_in_the_views_of_the_layout():
+    volume, segmentation = drawnSquare()
+    layoutManager = slicer.app.layoutManager()
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    assert sorted(layoutManager.sliceViewNames()) == ["Green", "Red", "Yellow"]
+    layoutManager.viewport().resize(600, 600)
+    layoutManager.viewport().show()
+    slicer.app.processEvents()
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    sliceView = layoutManager.sliceWidget("Red").sliceView()
+    picture = colors(sliceView)
+    red = (picture[..., 0] > 100) & (picture[..., 1] < 60)
+    assert 0.1 < red.mean() < 0.4
+    segmentation.GetDisplayNode().SetVisibility(False)
+    assert (colors(sliceView)[..., 0] < 100).all()
+
+    segmentation.GetDisplayNode().SetVisibility(True)
+    segmentation.CreateClosedSurfaceRepresentation()
+    threeDView = layoutManager.threeDWidget(0).threeDView()
+    layoutManager.resetThreeDViews()
+    picture = colors(threeDView)
+    assert ((picture[..., 0] > 60) & (picture[..., 1:] < 30).all(axis=2)).mean() > 0.02
+
+
+def test_views_that_a_layout_does_not_show_are_kept_for_later():
+    layoutManager = slicer.app.layoutManager()
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    green = layoutManager.sliceWidget("Green")
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    slicer.app.processEvents()
+    assert layoutManager.sliceViewNames() == ["Red"]
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    assert layoutManager.sliceWidget("Green") is green
+
+
+def test_requirements_are_checked_by_their_metadata_and_never_installed():
+    assert slicer.packaging.pip_check(["numpy>=1", "nothing-like-this; python_version < '3'"])
+    assert not slicer.packaging.pip_check("numpy<1")
+    assert slicer.packaging.pip_ensure("nothing-like-this") is None  # skipped silently when testing, as in Slicer
+    with pytest.raises(NotImplementedError, match="nothing-like-this"):
+        slicer.packaging.pip_ensure("nothing-like-this", skip_in_testing=False, prompt_install=False)

@@ -260,7 +260,10 @@ class ctkSliderWidget(SlicerClass, QWidget):
         self._fitSlider()
 
     def _fitSlider(self) -> None:
+        self._slider.blockSignals(True)
         self._slider.setRange(0, round((self.maximum - self.minimum) / self.singleStep))
+        self._slider.value = round((self.value - self.minimum) / self.singleStep)
+        self._slider.blockSignals(False)
 
     def _onValue(self, value: float) -> None:
         self._slider.blockSignals(True)

@@ -43,10 +43,13 @@ def _propertiesToAttributes(cls: type) -> None:
     for index in range(meta.propertyCount()):
         described = meta.property(index)
         name, getter = described.name(), vars(cls).get(described.name())
-        # A class of its own getter (virtual ones such as sizeHint) must be asked through that getter.
-        if index >= meta.propertyOffset() or inspect.ismethoddescriptor(getter):
-            read = getter if inspect.ismethoddescriptor(getter) else lambda self, n=name: QObject.property(self, n)
-            setattr(cls, name, Attribute(read, _setter(cls, name) if described.isWritable() else None))
+        isGetter = inspect.ismethoddescriptor(getter) and not isinstance(getter, staticmethod)
+        # A class with a getter of its own (virtual ones such as sizeHint) must be asked through that getter.
+        if index >= meta.propertyOffset() or isGetter:
+            read = getter if isGetter else lambda self, n=name: QObject.property(self, n)
+            attribute = Attribute(read, _setter(cls, name) if described.isWritable() else None)
+            attribute.original = vars(cls).get(name, attribute)
+            setattr(cls, name, attribute)
 
 
 class Attribute(property):
@@ -54,8 +57,6 @@ class Attribute(property):
 
     def __get__(self, instance, owner=None):
         return super().__get__(instance, owner) if instance is not None else self.original
-
-    original = None
 
 
 def _setter(cls: type, name: str):

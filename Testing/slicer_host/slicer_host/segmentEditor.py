@@ -85,7 +85,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._add, self._remove = QPushButton("+ Add", self), QPushButton("- Remove", self)
         self._show3D, self._table = qMRMLSegmentationShow3DButton(self), qMRMLSegmentsTableView(self)
         self._table.headerVisible = False
-        self._table.tableWidget().minimumHeight = 70
+        self._table.tableWidget().minimumHeight, self._table.tableWidget().maximumHeight = 70, 110
         self._effectBox = QWidget(self)
         self._effectGrid = QGridLayout(self._effectBox)
         self._effectGrid.setContentsMargins(0, 0, 0, 0)

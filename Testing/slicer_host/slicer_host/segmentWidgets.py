@@ -96,7 +96,7 @@ class qMRMLSegmentsTableView(ShowsSegments, qMRMLWidget):
             shown, color, name = QTableWidgetItem(), QTableWidgetItem(), QTableWidgetItem(segment.GetName())
             isShown = display is None or display.GetSegmentVisibility(segmentId)
             shown.setCheckState(Qt.Checked if isShown else Qt.Unchecked)
-            color.setBackground(QColor.fromRgbF(*segment.GetColor()))
+            color.setData(Qt.DecorationRole, QColor.fromRgbF(*segment.GetColor()))
             color.setFlags(Qt.ItemIsEnabled | Qt.ItemIsSelectable)
             name.setData(Qt.UserRole, segmentId)
             for column, item in enumerate((shown, color, name)):

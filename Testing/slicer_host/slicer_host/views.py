@@ -212,7 +212,10 @@ class qMRMLPlotView(ctkVTKChartView):
         chart.GetAxis(vtk.vtkAxis.LEFT).SetTitle(node.GetYAxisTitle() or "")
         series = [node.GetNthPlotSeriesNode(n) for n in range(node.GetNumberOfPlotSeriesNodes())]
         for one in series:
-            line, table = chart.AddPlot(vtk.vtkChart.LINE), one.GetTableNode().GetTable()
+            table = one.GetTableNode().GetTable()
+            if table.GetNumberOfRows() < 2:  # no line yet
+                continue
+            line = chart.AddPlot(vtk.vtkChart.LINE)
             line.SetInputData(table, one.GetXColumnName(), one.GetYColumnName())
             line.SetColorF(*one.GetColor())
             line.SetWidth(one.GetLineWidth())
