@@ -20,6 +20,7 @@ class CaseTable:
         widget.setHorizontalHeaderLabels([_("Case"), _("Annotated slices"), _("State"), _("Dice")])
         widget.verticalHeader().visible = False
         widget.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        widget.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
         widget.horizontalHeaderItem(3).setToolTip(
             _("How well the latest results agree with the cases that are drawn on all slices; 1 is best.")
         )
