@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import qt
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-
 
 def _property(name: str, default: str):
     key = f"SparseSeg/{name}"
@@ -20,7 +18,7 @@ def _property(name: str, default: str):
 
 
 class MachineSettings:
-    """``device``: where the trainer computes. Folders are empty until the user has chosen one.
+    """``device``: where the trainer computes ("auto", "cuda", "cpu"). Folders are empty until the user has chosen one.
 
     ``model``: the path of the one to segment with.
     """

@@ -14,6 +14,7 @@ from .jobRunner import JobRunner
 from .machineSettings import MachineSettings
 from .nodeChecks import checkVolume
 from .panels.cohortPanel import CohortPanel
+from .panels.computerPanel import ComputerPanel
 from .panels.drawPanel import DrawPanel
 from .panels.propagatePanel import PropagatePanel
 from .panels.segmentPanel import SegmentPanel
@@ -22,7 +23,7 @@ from .panels.volumePanel import VolumePanel
 from .parameterNode import CaseParameters, SceneParameters, caseOf
 from .sliceStates import SliceStates
 
-PANELS = (VolumePanel, DrawPanel, PropagatePanel, CohortPanel, TrainPanel, SegmentPanel)
+PANELS = (VolumePanel, DrawPanel, PropagatePanel, CohortPanel, TrainPanel, SegmentPanel, ComputerPanel)
 DELAY = 150  # ms after a change of the scene until the panels follow, once for all changes of a stroke
 
 

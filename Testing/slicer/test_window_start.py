@@ -15,7 +15,10 @@ slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
 from drawing import drawSlice, startDrawing, startPropagation  # noqa: E402
+from test_job_client import isAlive  # noqa: E402
 from windows import panelOf, phantom, waitFor  # noqa: E402
+
+LIBRARY = ("SparseSeg", "SparseSegLib", "sparseseg_trainer")  # what a reload imports anew
 
 OPEN = """
 import sys, time
@@ -124,3 +127,45 @@ def test_a_half_installed_torch_is_recognized_and_the_message_says_how_to_mend_i
     startPropagation(a_window_to_propagate)
     assert "PyTorch is only half installed." in message(a_window_to_propagate)
     assert "short path" in message(a_window_to_propagate)
+
+
+@pytest.fixture
+def the_module_widget():
+    """The module's widget in the application. Reloading imports the module anew: the old imports are put back."""
+    from windows import raisingErrors, slicer_host
+
+    def library() -> dict:
+        return {name: sys.modules[name] for name in sys.modules if name.split(".")[0] in LIBRARY}
+
+    slicer_host.start().mrmlScene.Clear(False)
+    before = library()
+    with raisingErrors():
+        yield slicer_host.openModule("SparseSeg")
+    for name in library():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def test_reloading_asks_before_it_ends_a_job_and_quitting_ends_it(the_module_widget, monkeypatch):
+    window = the_module_widget.window
+    volumeNode, label = phantom("Ann")
+    startDrawing(window, volumeNode, 7)
+    drawSlice(window, {"Ellipsoid": label > 0}, 7)
+    startPropagation(window)
+    client = window.jobRunner.job.client
+    answers = [False, True]
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: answers.pop(0))
+    the_module_widget.onReload()
+    assert isAlive(client._process.pid)
+    the_module_widget.onReload()
+    assert not isAlive(client._process.pid)
+    assert not client.folder.exists()
+
+    reloaded = slicer.modules.SparseSegWidget.window
+    assert type(reloaded) is not type(window)
+    assert reloaded.sliceStates.drawn == (7,)
+    startPropagation(reloaded)
+    client = reloaded.jobRunner.job.client
+    slicer.app.moduleManager().moduleAboutToBeUnloaded.emit("SparseSeg")
+    assert not isAlive(client._process.pid)
+    assert not client.folder.exists()
