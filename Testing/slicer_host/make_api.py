@@ -41,7 +41,8 @@ def entry(described: dict) -> dict:
     }
 
 
-def main() -> None:
+def table() -> str:
+    """The text of api.json."""
     everything = json.loads(SOURCE.read_text())
     wanted = [name for path in sorted(HERE.glob("*.py")) for name in HOST_CLASS.findall(path.read_text())]
     table = {}
@@ -60,8 +61,8 @@ def main() -> None:
     if "qSlicerCoreApplication" in table:
         table["qSlicerCoreApplication"]["methods"] = sorted({*table["qSlicerCoreApplication"]["methods"], *used})
     lines = [f"{json.dumps(name)}: {json.dumps(table[name])}" for name in sorted(table)]
-    (HERE / "api.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 if __name__ == "__main__":
-    main()
+    (HERE / "api.json").write_text(table())

@@ -362,3 +362,11 @@ def test_requirements_are_checked_by_their_metadata_and_never_installed():
     assert slicer.packaging.pip_ensure("nothing-like-this") is None  # skipped silently when testing, as in Slicer
     with pytest.raises(NotImplementedError, match="nothing-like-this"):
         slicer.packaging.pip_ensure("nothing-like-this", skip_in_testing=False, prompt_install=False)
+
+
+def test_the_hosts_table_of_names_is_what_the_list_of_slicers_classes_says():
+    import make_api
+
+    if not make_api.SOURCE.exists():
+        pytest.skip(f"{make_api.SOURCE} is missing")
+    assert (make_api.HERE / "api.json").read_text() == make_api.table()

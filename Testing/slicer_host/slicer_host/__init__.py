@@ -39,7 +39,9 @@ def start():
 def _installModules(slicer) -> None:
     from . import (
         application,
+        ctkPaths,
         ctkWidgets,
+        editorEffects,
         layoutManager,
         mainWindow,
         mrmlWidgets,
@@ -57,15 +59,8 @@ def _installModules(slicer) -> None:
     qt, ctk = qtManners.QtModule("qt"), ModuleType("ctk")
     qt.QUiLoader = uiLoader.QUiLoader
     for source in (
-        ctkWidgets,
-        mrmlWidgets,
-        segmentWidgets,
-        segmentEditor,
-        views,
-        viewWidgets,
-        layoutManager,
-        mainWindow,
-        application,
+        *(ctkWidgets, ctkPaths, mrmlWidgets, segmentWidgets, editorEffects, segmentEditor),
+        *(views, viewWidgets, layoutManager, mainWindow, application),
     ):
         for name, cls in vars(source).items():
             if isinstance(cls, type) and "_isHostClass" in vars(cls):

@@ -7,7 +7,8 @@ from pathlib import PurePath
 
 from PySide6 import QtWidgets
 
-from .ctkWidgets import ctkDirectoryButton, ctkPathLineEdit, ctkSliderWidget
+from .ctkPaths import ctkDirectoryButton, ctkPathLineEdit
+from .ctkWidgets import ctkSliderWidget
 from .mrmlWidgets import qMRMLNodeComboBox
 
 

@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import slicer
-from PySide6.QtCore import Property, QObject, Qt, Signal
+from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from .api import Setting, SlicerClass
+from .api import Setting
+from .editorEffects import EFFECTS, qSlicerSegmentEditorAbstractEffect
 from .mrmlWidgets import qMRMLNodeComboBox, qMRMLWidget
 from .segmentWidgets import qMRMLSegmentationShow3DButton, qMRMLSegmentsTableView
-
-EFFECTS = (
-    *("Threshold", "Paint", "Draw", "Erase", "Level tracing", "Grow from seeds", "Fill between slices", "Margin"),
-    *("Hollow", "Smoothing", "Scissors", "Islands", "Logical operators", "Mask volume"),
-)
-
-
-class qSlicerSegmentEditorAbstractEffect(SlicerClass, QObject):
-    """One tool of the editor: a name and parameters kept in the editor's node."""
-
-    def __init__(self, effectName: str, editor) -> None:
-        super().__init__(editor)
-        self._editor = editor
-        self._name = effectName
-
-    name = Property(str, lambda self: self._name)
-    title = Property(str, lambda self: self._name)
-
-    def parameterSetNode(self):
-        return self._editor.mrmlSegmentEditorNode()
-
-    def parameter(self, name: str) -> str:
-        return self.parameterSetNode().GetAttribute(f"{self._name}.{name}") or ""
-
-    def setParameter(self, name: str, value) -> None:
-        self.parameterSetNode().SetAttribute(f"{self._name}.{name}", str(value))
-
-    def setCommonParameter(self, name: str, value) -> None:
-        self.parameterSetNode().SetAttribute(name, str(value))
-
-    def active(self) -> bool:
-        return self._editor.activeEffect() is self
 
 
 class qMRMLSegmentEditorWidget(qMRMLWidget):
