@@ -75,6 +75,30 @@ class SparseSegLogic(ScriptedLoadableModuleLogic):
 
         return propagate(volumeNode, segmentationNode, waitForCompletion, **options)
 
+    def addCase(self, cohortFolder, volumeNode, segmentationNode, **options):
+        """Writes a volume and what is drawn on it into a cohort: see ``SparseSegLib.sceneCases.addCase``."""
+        from SparseSegLib.sceneCases import addCase
+
+        return addCase(cohortFolder, volumeNode, segmentationNode, **options)
+
+    def train(self, cohortFolder, modelFolder, waitForCompletion=True, **settings):
+        """Trains a model on a cohort: see ``SparseSegLib.training.train``."""
+        from SparseSegLib.training import train
+
+        return train(cohortFolder, modelFolder, waitForCompletion, **settings)
+
+    def segment(self, volumeNode, model, segmentationNode=None, waitForCompletion=True, **options):
+        """Segments a volume with a model, into new segments: see ``SparseSegLib.segmenting.segment``."""
+        from SparseSegLib.segmenting import segment
+
+        return segment(volumeNode, model, segmentationNode, waitForCompletion, **options)
+
+    def segmentCohort(self, cohortFolder, model, waitForCompletion=True, **options):
+        """Segments all cases of a cohort: see ``SparseSegLib.segmenting.segmentCohort``."""
+        from SparseSegLib.segmenting import segmentCohort
+
+        return segmentCohort(cohortFolder, model, waitForCompletion, **options)
+
 
 def forgetLibrary():
     """Lets the next import read SparseSegLib again: Slicer itself reloads this file only."""

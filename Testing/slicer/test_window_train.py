@@ -15,7 +15,7 @@ from sparseseg_trainer.model_info import read_info  # noqa: E402
 @pytest.fixture
 def panel(a_window):
     panel = panelOf(a_window, "TrainPanel")
-    panel.moreSettings = TINY
+    panel.moreSettings = TINY | {"preset": "fast"}
     return panel
 
 

@@ -38,6 +38,7 @@ class TrainPanel(Panel):
             self.ui.methodBox.addItem(text, method)
         for text, preset in presets():
             self.ui.presetBox.addItem(text, preset)
+        self.ui.presetBox.currentIndex = self.ui.presetBox.findData("balanced")
         self.ui.asideBox.connect("valueChanged(int)", self.onAsideChanged)
         self.ui.nameEdit.connect("textChanged(QString)", self.onSettingsChanged)
         for box in (self.ui.methodBox, self.ui.presetBox):
