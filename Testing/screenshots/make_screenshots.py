@@ -31,7 +31,6 @@ from windows import click, panelOf, waitFor  # noqa: E402
 from sparseseg_trainer.sparsify import sparsify  # noqa: E402
 
 MODULE = "SparseSeg"
-PANELS = ("VolumePanel", "DrawPanel", "PropagatePanel", "CohortPanel", "TrainPanel", "SegmentPanel")
 TRAINING = {"device": "cpu", "steps": 40, "epochs": 6, "semi_epochs": 6, "K1": 2, "K2": 5}
 COLOR = (0.85, 0.5, 0.2)  # the same in every run
 LARGEST = 400_000  # bytes of a picture
@@ -46,9 +45,10 @@ class Camera:
         self.mainWindow.show()
 
     def unfold(self, name: str):
-        for each in PANELS:
-            panelOf(self.window, each).ui.collapsibleButton.collapsed = each != name
-        return panelOf(self.window, name)
+        chosen = panelOf(self.window, name)
+        for panel in self.window.panels:
+            panel.ui.collapsibleButton.collapsed = panel is not chosen
+        return chosen
 
     def settle(self) -> None:
         """Lets everything that waits be done: layout, delayed updates, rendering."""
