@@ -87,31 +87,35 @@ def killed(cohorts):
     jobs = [(str(cohort_for(key, cohorts)), str(cohorts / "killed" / key), settings_of(key)) for key in METHODS]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     subprocess.run([sys.executable, "-c", KILLED, json.dumps(jobs)], env=environment, check=True)
+    for key in METHODS:
+        assert (cohorts / "killed" / key / "checkpoint/target.safetensors").exists()
+        assert not (cohorts / "killed" / key / "model.json").exists()
     return cohorts / "killed"
+
+
+def resumed(killed, cohorts, method):
+    """The model of a killed training, resumed to its end by the first who asks for it."""
+    train(cohort_for(method, cohorts), killed / method, from_dict(TrainSettings, settings_of(method)), resume=True)
+    return killed / method
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_of_any_method_resumes_to_the_same_weights_and_segments(cohorts, killed, tmp_path, method):
-    source, settings = cohort_for(method, cohorts), from_dict(TrainSettings, settings_of(method))
-    assert not (killed / method / "model.json").exists()
-    assert load_file(killed / method / "checkpoint/target.safetensors")
-    train(source, killed / method, settings, resume=True)
-    train(source, tmp_path / "model", settings)
-    weights = [load_file(folder / "weights.safetensors") for folder in (killed / method, tmp_path / "model")]
+    model = resumed(killed, cohorts, method)
+    train(cohort_for(method, cohorts), tmp_path / "model", from_dict(TrainSettings, settings_of(method)))
+    weights = [load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "model")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert (killed / method / "training.csv").read_text() == (tmp_path / "model/training.csv").read_text()
+    assert (model / "training.csv").read_text() == (tmp_path / "model/training.csv").read_text()
 
-    segment(cohorts / "one", killed / method, tmp_path / "segmented")
+    segment(cohorts / "one", model, tmp_path / "segmented")
     summary = evaluate(tmp_path / "segmented", cohorts / "one", tmp_path / "evaluated")
     assert summary["cases"] == 1 and not summary["failed"]
 
 
 @pytest.mark.parametrize("method", PSEUDO_LABELED)
 def test_only_two_sources_of_pseudo_labels_can_disagree(cohorts, killed, method):
-    model = killed / method
-    if not (model / "model.json").exists():
-        train(cohorts / "sparse", model, from_dict(TrainSettings, settings_of(method)), resume=True)
+    model = resumed(killed, cohorts, method)
     geometry = read_image(cohorts / "images/0.nrrd").geometry
     found = set(read_label(model / "pseudo_labels/case0.nrrd", geometry).ravel().tolist())
     assert {1, 2} & found
@@ -119,8 +123,9 @@ def test_only_two_sources_of_pseudo_labels_can_disagree(cohorts, killed, method)
     assert ("disagree" in (model / "README.md").read_text()) == (method == "collaborative")
 
 
-def test_methods_differ(killed):
-    models = [load_file(killed / key / "weights.safetensors") for key in ("mean_teacher", "ua_mt", "ict", "ac_mt")]
+def test_the_ways_to_teach_a_student_differ(cohorts, killed):
+    folders = [resumed(killed, cohorts, key) for key in ("mean_teacher", "ua_mt", "ict", "ac_mt")]
+    models = [load_file(folder / "weights.safetensors") for folder in folders]
     first = [model[next(name for name in model if name.endswith("conv.weight"))] for model in models]
     assert all(not torch.equal(one, other) for n, one in enumerate(first) for other in first[:n])
 

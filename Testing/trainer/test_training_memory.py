@@ -19,14 +19,14 @@ from sparseseg_trainer.training.train import train
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("method", "error"),
     [
-        torch.OutOfMemoryError(),
-        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ("mean_teacher", torch.OutOfMemoryError()),
+        ("central_only", RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")),
+        ("central_only", RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")),
     ],
 )
-def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_path, monkeypatch, error):
+def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_path, monkeypatch, method, error):
     sizes = []
 
     def small_memory(images, labels, *arguments):
@@ -37,7 +37,7 @@ def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_pa
 
     original = supervised.augment
     monkeypatch.setattr(supervised, "augment", small_memory)
-    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method="central_only"))
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method=method))
     assert sizes[0] == 4 and sizes[-1] == 2
 
 
