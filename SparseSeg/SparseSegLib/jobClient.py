@@ -17,6 +17,8 @@ from pathlib import Path
 
 from sparseseg_trainer.errors import Cancelled, InputError
 
+from .translation import tr as _
+
 GRACE = 5.0  # seconds after a cancel in which the job ends by itself; it promises two
 POLL = 0.05  # seconds between looks at the stream while waiting
 
@@ -117,13 +119,17 @@ class JobClient:
             raise InputError(*(self._error.get(key, "") for key in ("code", "message", "advice")))
         raise InputError(
             "trainer_stopped",
-            f"The trainer ended unexpectedly, with status {self._process.returncode}: {self._lastWords()}",
-            f"Start it again; if that does not help, report it with the file {self.folder / 'stderr.txt'}.",
+            _("The trainer ended unexpectedly, with status {status}: {message}").format(
+                status=self._process.returncode, message=self._lastWords()
+            ),
+            _("Start it again; if that does not help, report it with the file {path}.").format(
+                path=self.folder / "stderr.txt"
+            ),
         )
 
     def _lastWords(self) -> str:
         lines = (self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it left no message."
+        return lines[-1] if lines else _("it left no message.")
 
     def _read(self, stream) -> None:
         """Queues the events of the stream until it ends; runs in a thread of its own."""
@@ -146,5 +152,7 @@ def pythonExecutable() -> str:
         return sys.executable
     found = shutil.which("PythonSlicer")
     if found is None:
-        raise InputError("no_python", "Slicer's own Python (PythonSlicer) was not found.", "Install Slicer again.")
+        raise InputError(
+            "no_python", _("Slicer's own Python (PythonSlicer) was not found."), _("Install Slicer again.")
+        )
     return found

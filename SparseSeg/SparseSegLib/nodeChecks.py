@@ -6,7 +6,7 @@ import slicer
 
 from sparseseg_trainer.errors import InputError
 
-HARDEN = "Harden the transform (Data module, right click on the node), then try again."
+from .translation import tr as _
 
 
 def checkNodes(volumeNode, segmentationNode) -> None:
@@ -17,28 +17,32 @@ def checkNodes(volumeNode, segmentationNode) -> None:
     """
     checkVolume(volumeNode)
     if segmentationNode is None:
-        raise InputError("no_segmentation", "No segmentation is selected.", "Select the segmentation to propagate.")
+        raise InputError(
+            "no_segmentation", _("No segmentation is selected."), _("Select the segmentation to propagate.")
+        )
     _checkSource(segmentationNode)
     _checkSequence(segmentationNode)
     _checkLinear(segmentationNode)
     if volumeNode.GetTransformNodeID() != segmentationNode.GetTransformNodeID():
         raise InputError(
             "other_transform",
-            f"'{volumeNode.GetName()}' and '{segmentationNode.GetName()}' are under different transforms.",
-            "Put both under the same transform, or harden the transforms (Data module).",
+            _("'{volume}' and '{segmentation}' are under different transforms.").format(
+                volume=volumeNode.GetName(), segmentation=segmentationNode.GetName()
+            ),
+            _("Put both under the same transform, or harden the transforms (Data module)."),
         )
 
 
 def checkVolume(volumeNode) -> None:
     """Raises InputError unless the volume can be worked on: see ``checkNodes``."""
     if volumeNode is None or volumeNode.GetImageData() is None:
-        raise InputError("no_volume", "No volume with an image is selected.", "Load and select a volume.")
+        raise InputError("no_volume", _("No volume with an image is selected."), _("Load and select a volume."))
     components = volumeNode.GetImageData().GetNumberOfScalarComponents()
     if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or components != 1:
         raise InputError(
             "color",
-            f"'{volumeNode.GetName()}' is a vector volume, with {components} values a voxel.",
-            "Convert it to a scalar volume (Vector to Scalar Volume module), or select one of its frames.",
+            _("'{name}' is a vector volume, with {n} values a voxel.").format(name=volumeNode.GetName(), n=components),
+            _("Convert it to a scalar volume (Vector to Scalar Volume module), or select one of its frames."),
         )
     _checkSequence(volumeNode)
     _checkLinear(volumeNode)
@@ -51,8 +55,10 @@ def _checkSource(segmentationNode) -> None:
     if segmentation.GetNumberOfSegments() and source != labelmap:
         raise InputError(
             "not_a_labelmap",
-            f"The source of the segmentation '{segmentationNode.GetName()}' is '{source}', not label maps.",
-            "In the Segmentations module, create 'Binary labelmap' and make it the source.",
+            _("The source of the segmentation '{name}' is '{source}', not label maps.").format(
+                name=segmentationNode.GetName(), source=source
+            ),
+            _("In the Segmentations module, create 'Binary labelmap' and make it the source."),
         )
 
 
@@ -61,12 +67,16 @@ def _checkSequence(node) -> None:
         if browserNode.IsProxyNodeID(node.GetID()):
             raise InputError(
                 "sequence",
-                f"'{node.GetName()}' shows a sequence, whose frames would share one result.",
-                "Copy the frame to work on (Data module, Clone), and select the copy.",
+                _("'{name}' shows a sequence, whose frames would share one result.").format(name=node.GetName()),
+                _("Copy the frame to work on (Data module, Clone), and select the copy."),
             )
 
 
 def _checkLinear(node) -> None:
     transformNode = node.GetParentTransformNode()
     if transformNode is not None and not transformNode.IsTransformToWorldLinear():
-        raise InputError("nonlinear_transform", f"'{node.GetName()}' is under a non-linear transform.", HARDEN)
+        raise InputError(
+            "nonlinear_transform",
+            _("'{name}' is under a non-linear transform.").format(name=node.GetName()),
+            _("Harden the transform (Data module, right click on the node), then try again."),
+        )

@@ -21,6 +21,7 @@ from .drawnSlices import checksumsOf, concernedSlices, drawnSlices, markPropagat
 from .nodeChecks import checkNodes
 from .segments import createEditorLogic, drawnSegmentIds, labelsOf, readLabel, writeLabel
 from .temporaryJob import TemporaryJob
+from .translation import tr as _
 from .volumeFiles import geometryOf, writeVolume
 
 
@@ -81,8 +82,8 @@ class PropagationJob(TemporaryJob):
         if not self.annotated:
             raise InputError(
                 "nothing_drawn",
-                f"Nothing is drawn in '{segmentationNode.GetName()}'.",
-                "Draw the structure on one slice, then propagate.",
+                _("Nothing is drawn in '{name}'.").format(name=segmentationNode.GetName()),
+                _("Draw the structure on one slice, then propagate."),
             )
         extent = {
             "first_slice": firstSlice,
@@ -118,7 +119,7 @@ class PropagationJob(TemporaryJob):
         path = self.folder / "out" / "labels" / f"{self._case}.nrrd"
         if change := self._change():
             self.keep("out")
-            raise InputError("nodes_changed", change, f"The result is kept in {path}.")
+            raise InputError("nodes_changed", change, _("The result is kept in {path}.").format(path=path))
         self._import(path)
         return PropagationResult(self.geometry.size[self.axis], self._confidence(), self._probability())
 
@@ -154,13 +155,13 @@ class PropagationJob(TemporaryJob):
         """How the nodes were changed since the start so that they cannot take the result; empty if they can."""
         scene = self.segmentationNode.GetScene()
         if scene is None or self.volumeNode.GetScene() is None or None in self._segments():
-            return "The volume or the segments were removed during the propagation."
+            return _("The volume or the segments were removed during the propagation.")
         try:
             checkNodes(self.volumeNode, self.segmentationNode)
         except InputError as error:
             return error.message
         if geometryOf(self.volumeNode) != self.geometry:
-            return f"'{self.volumeNode.GetName()}' was changed during the propagation."
+            return _("'{name}' was changed during the propagation.").format(name=self.volumeNode.GetName())
         return ""
 
     def _confidence(self) -> dict[int, float]:

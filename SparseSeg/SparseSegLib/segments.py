@@ -16,6 +16,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label
 
+from .translation import tr as _
+
 
 def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.ndarray:
     """The segments as one label array (k, j, i), uint8, or uint16 for more than 255 segments.
@@ -32,8 +34,10 @@ def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.nda
             labels = labelsOf(segmentationNode, [segmentIds[hidden.max() - 1], segmentId])
             raise InputError(
                 "overlap",
-                f"In '{segmentationNode.GetName()}', '{labels[0].name}' and '{labels[1].name}' overlap.",
-                "Propagate one of them at a time, or make them exclude each other (Segment Editor, Masking).",
+                _("In '{segmentation}', '{first}' and '{second}' overlap.").format(
+                    segmentation=segmentationNode.GetName(), first=labels[0].name, second=labels[1].name
+                ),
+                _("Propagate one of them at a time, or make them exclude each other (Segment Editor, Masking)."),
             )
         label[mask] = value
     return label
