@@ -291,6 +291,23 @@ def test_collapsing_hides_what_is_inside_and_keeps_what_was_hidden_before(load_f
     assert ui.selector.visible and not ui.refine.visible
 
 
+def test_what_is_put_into_a_collapsed_button_appears_when_it_is_opened():
+    section = ctk.ctkCollapsibleButton()
+    section.collapsed = True
+    layout = qt.QVBoxLayout(section)
+    label = qt.QLabel("Some words. " * 20)
+    label.wordWrap = True
+    layout.addWidget(label)
+    section.show()
+    slicer.app.processEvents()
+    section.adjustSize()
+    height = section.height
+    assert not label.visible and not section.hasHeightForWidth()
+    section.collapsed = False
+    section.adjustSize()
+    assert label.visible and section.height > height
+
+
 def test_errors_in_slots_do_not_pass_silently():
     button = qt.QPushButton()
     button.connect("clicked()", lambda: 1 / 0)

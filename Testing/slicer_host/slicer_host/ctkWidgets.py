@@ -28,7 +28,8 @@ def _showContents(widget: QWidget, shown: bool) -> None:
         if not child.isWidgetType() or child.isWindow():
             continue
         if not shown:
-            child.setProperty("_hiddenByItself", child.isHidden())
+            wasHidden = child.isHidden() and child.testAttribute(Qt.WA_WState_ExplicitShowHide)
+            child.setProperty("_hiddenByItself", wasHidden)
             child.hide()
         elif not child.property("_hiddenByItself"):
             child.show()
@@ -73,6 +74,13 @@ class ctkCollapsibleButton(SlicerClass, QAbstractButton):
         size.setWidth(max(size.width(), textWidth))
         size.setHeight(max(size.height(), self._headerHeight()) if self.checked else self._headerHeight())
         return size
+
+    def childEvent(self, event) -> None:
+        if event.polished() and not self.checked:
+            _showContents(self, False)
+
+    def hasHeightForWidth(self) -> bool:
+        return self.checked and super().hasHeightForWidth()
 
     def minimumSizeHint(self):
         return self.sizeHint() if not self.checked or not self.layout() else self.layout().totalMinimumSize()
