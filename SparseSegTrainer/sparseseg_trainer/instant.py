@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .appearance import appearance
 from .ends import likeliest_tapers, tapered, usual_tapers
-from .propagation import Fields, Travelled, propagate_labels
+from .propagation import Travelled, propagate_labels
 
 EVIDENCE = 0.55  # share of the appearance's evidence that counts
 FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it, but not easily
@@ -43,7 +43,7 @@ def instant_result(
 
     ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are the end slices where marked.
     """
-    travelled = propagate_labels(Fields(network, slices), drawn, first, last)
+    travelled = propagate_labels(network, slices, drawn, first, last)
     annotated = sorted(drawn)
     usual = usual_tapers(annotated, absent)
     labels = tapered(travelled.carried, annotated, usual).argmax(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -75,14 +76,16 @@ def shipped_network(device: torch.device | str = "cpu") -> RegistrationNetwork:
 
 
 @torch.no_grad()
-def neighbour_fields(network: nn.Module, slices: Tensor, gap: int = 1, batch: int = 32) -> tuple[Tensor, Tensor]:
-    """Fields between slices ``gap`` apart, both ways.
+def displacement_fields(
+    network: nn.Module, slices: Tensor, pairs: Iterable[tuple[int, int]], batch: int = 32
+) -> dict[tuple[int, int], Tensor]:
+    """The field (2, row, column) of each pair (source, target): it pulls slice ``source`` onto slice ``target``.
 
-    ``slices``: (slice, row, column), padded to a multiple of 16. Returns (forward, backward), each
-    (slice - gap, 2, row, column): forward[n] pulls slice n onto slice n + gap, backward[n] the other way round.
+    ``slices``: (slice, row, column), rows and columns padded to multiples of 16.
     """
-    lower, upper = slices[:-gap, None], slices[gap:, None]
-    moving, fixed = torch.cat([lower, upper]), torch.cat([upper, lower])
-    fields = [network(m, f) for m, f in zip(moving.split(batch), fixed.split(batch), strict=True)]
-    forward, backward = torch.cat(fields).chunk(2)
-    return forward, backward
+    pairs = sorted(set(pairs))
+    fields = []
+    for start in range(0, len(pairs), batch):
+        sources, targets = zip(*pairs[start : start + batch], strict=True)
+        fields += network(slices[list(sources), None], slices[list(targets), None]).unbind()
+    return dict(zip(pairs, fields, strict=True))

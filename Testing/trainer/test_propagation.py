@@ -74,18 +74,18 @@ def test_several_drawn_slices_all_come_back_as_drawn_and_make_the_result_better(
 
 
 def test_a_second_drawn_slice_changes_nothing_on_the_far_side_of_the_first_but_for_appearance(dense_cohort, tmp_path):
-    from sparseseg_trainer.propagation import Fields, propagate_labels
+    from sparseseg_trainer.propagation import propagate_labels
     from sparseseg_trainer.registration import shipped_network
     from sparseseg_trainer.working_grid import WorkingGrid
 
     dense = load_case(read_cohort(dense_cohort).cases[0])
     grid = WorkingGrid(dense.image, dense.label.any(0))
-    fields = Fields(shipped_network(), grid.slices)
+    network = shipped_network()
     labels = {index: grid.soft_label(dense.label[index], 1) for index in (7, 9)}
-    one = propagate_labels(fields, {7: labels[7]}).carried
-    two = propagate_labels(fields, labels).carried
-    assert torch.equal(one[:8], two[:8])
-    assert not torch.equal(one[8], two[8])
+    one = propagate_labels(network, grid.slices, {7: labels[7]}).carried
+    two = propagate_labels(network, grid.slices, labels).carried
+    assert torch.allclose(one[:8], two[:8], atol=1e-4)
+    assert not torch.allclose(one[8], two[8], atol=1e-4)
 
 
 def test_two_runs_with_one_seed_are_equal(tiny_cohort):

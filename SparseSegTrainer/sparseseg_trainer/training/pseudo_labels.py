@@ -13,7 +13,7 @@ from ..cleanup import keep_touching
 from ..ends import tapered, usual_tapers
 from ..files import whole_file
 from ..prediction import probabilities, smooth_along_slices
-from ..propagation import Fields, propagate_labels
+from ..propagation import propagate_labels
 from ..reporting import TimeLeft
 from .data import PreparedCase
 from .fusion import blend, fuse, mark_disagreement
@@ -127,7 +127,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     absent = torch.zeros(high - low, dtype=torch.bool)
     absent[[n - low for n in case.absent if low <= n < high]] = True
     # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
-    travelled = propagate_labels(Fields(registration, slices), drawn)
+    travelled = propagate_labels(registration, slices, drawn)
     probability = tapered(travelled.carried, sorted(drawn), usual_tapers(sorted(drawn), absent))
     return window, probability.float().cpu(), travelled.distance.float().cpu()
 
