@@ -28,8 +28,8 @@ def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.nda
     kind = np.uint8 if len(segmentIds) < 256 else np.uint16
     label = np.zeros(volumeNode.GetImageData().GetDimensions()[::-1], kind)
     for value, segmentId in enumerate(segmentIds, start=1):
-        mask = _readMask(segmentationNode, segmentId, volumeNode)
-        hidden = label[mask]
+        box, mask = _readPart(segmentationNode, segmentId, volumeNode)
+        hidden = label[box][mask]
         if hidden.any():
             labels = labelsOf(segmentationNode, [segmentIds[hidden.max() - 1], segmentId])
             raise InputError(
@@ -39,7 +39,7 @@ def readLabel(segmentationNode, segmentIds: Sequence[str], volumeNode) -> np.nda
                 ),
                 _("Propagate one of them at a time, or make them exclude each other (Segment Editor, Masking)."),
             )
-        label[mask] = value
+        label[box][mask] = value
     return label
 
 
@@ -146,12 +146,12 @@ def inOrder(label: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
 def drawnSegmentIds(segmentationNode, volumeNode) -> list[str]:
     """The IDs of the segments that are not empty, in their order."""
     segmentIds = segmentationNode.GetSegmentation().GetSegmentIDs()
-    return [segmentId for segmentId in segmentIds if _readMask(segmentationNode, segmentId, volumeNode).any()]
+    return [segmentId for segmentId in segmentIds if _readPart(segmentationNode, segmentId, volumeNode)[1].any()]
 
 
 def milliliters(segmentationNode, segmentId: str, volumeNode) -> float:
     """The segment's volume on the volume's grid."""
-    return float(_readMask(segmentationNode, segmentId, volumeNode).sum() * np.prod(volumeNode.GetSpacing()) / 1000)
+    return float(_readPart(segmentationNode, segmentId, volumeNode)[1].sum() * np.prod(volumeNode.GetSpacing()) / 1000)
 
 
 def _layer(segmentationNode, segmentId: str):
@@ -160,23 +160,45 @@ def _layer(segmentationNode, segmentId: str):
     return segmentationNode.GetSegmentation().GetSegment(segmentId).GetRepresentation(name)
 
 
-def _readMask(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
-    """The segment as bool (k, j, i) on the volume's grid."""
-    reference = _image(volumeNode)
-    shape = reference.GetDimensions()[::-1]
-    segment, mask = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
-    if not segmentationNode.GetBinaryLabelmapRepresentation(segmentId, segment) or segment.IsEmpty():
-        return np.zeros(shape, bool)
+def _readPart(segmentationNode, segmentId: str, volumeNode) -> tuple[tuple[slice, ...], np.ndarray]:
+    """A box in the volume's grid (k, j, i) outside of which the segment is empty, and its voxels there as bool."""
+    layer, grid = _layer(segmentationNode, segmentId), _grid(volumeNode)
+    if layer is None or layer.IsEmpty():
+        return np.s_[0:0, 0:0, 0:0], np.zeros((0, 0, 0), bool)
+    if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(grid, layer):
+        return np.s_[:, :, :], _resampled(segmentationNode, segmentId, volumeNode)
+    # On the volume's own grid nothing has to be copied but the box: this runs after every stroke.
+    extent, size = layer.GetExtent(), grid.GetDimensions()
+    voxels = vtk_to_numpy(layer.GetPointData().GetScalars()).reshape(layer.GetDimensions()[::-1])
+    inVolume, inLayer = [], []
+    for axis in (2, 1, 0):
+        start, stop = max(extent[2 * axis], 0), min(extent[2 * axis + 1] + 1, size[axis])
+        inVolume.append(slice(start, max(start, stop)))
+        inLayer.append(slice(start - extent[2 * axis], max(start, stop) - extent[2 * axis]))
+    value = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
+    return tuple(inVolume), voxels[tuple(inLayer)] == value
+
+
+def _resampled(segmentationNode, segmentId: str, volumeNode) -> np.ndarray:
+    """The segment, which lies on another grid, as bool (k, j, i) on the volume's."""
+    reference, segment, mask = _image(volumeNode), slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+    segmentationNode.GetBinaryLabelmapRepresentation(segmentId, segment)
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(segment, reference, mask)
-    return vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(shape) > 0
+    return vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(reference.GetDimensions()[::-1]) > 0
 
 
-def _image(volumeNode):
-    """An image of unsigned char on the volume's grid, without the transform that both nodes share."""
+def _grid(volumeNode):
+    """An image without voxels on the volume's grid, without the transform that both nodes share."""
     ijkToRas = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(ijkToRas)
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(volumeNode.GetImageData().GetDimensions())
     image.SetGeometryFromImageToWorldMatrix(ijkToRas)
+    return image
+
+
+def _image(volumeNode):
+    """An image of unsigned char on the volume's grid."""
+    image = _grid(volumeNode)
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     return image
