@@ -148,6 +148,7 @@ def train(camera: Camera) -> None:
     camera.take("cohort")
     panel = camera.unfold("TrainPanel")
     panel.moreSettings = TRAINING
+    panel.ui.presetBox.currentIndex = panel.ui.presetBox.findData("fast")
     panel.ui.nameEdit.text = "Brain"
     click(panel.ui.trainButton)
     waitFor(lambda: len(panel.plot.points("target/dice")) > 3, 900)
