@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,9 @@ pytest.importorskip("PySide6")
 from scenes import TERMINOLOGY, data, voxels  # noqa: E402
 from windows import click, drawOn, finish, panelOf, phantom, tableTexts, writeCohort  # noqa: E402
 
-from sparseseg_trainer.volumes import read_image, read_label, read_label_names  # noqa: E402
+from sparseseg_trainer.errors import InputError  # noqa: E402
+from sparseseg_trainer.volumes import read_image, read_label, read_label_names, write_label  # noqa: E402
+from SparseSegLib.segmenting import SegmentJob  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +101,19 @@ def test_the_volume_is_segmented_into_a_new_segment_beside_the_old_ones(a_window
     assert list(segmentationNode.GetSegmentation().GetSegmentIDs()) == [first]
 
 
-def test_a_result_whose_volume_was_removed_is_kept_in_a_file(a_window, panel, a_model):
-    volumeNode, _ = phantom("Ann", 5)
-    a_window.chooseVolume(volumeNode)
-    click(panel.ui.segmentButton)
+def test_a_result_whose_volume_was_removed_is_kept_in_a_file(a_model):
+    volumeNode, label = phantom("Ann")
+    job = SegmentJob(volumeNode, a_model)
+    path = job.folder / "out" / "labels" / "volume.nrrd"
+    write_label(path, label, job.geometry)
+    (job.folder / "result.json").write_text('{"cases": 1, "failed": []}')
     slicer.mrmlScene.RemoveNode(volumeNode)
-    message = finish(a_window)
-    path = message.split("kept in ")[1].rstrip(".")
-    assert read_label(path, read_image(path).geometry).any()
+    with pytest.raises(InputError, match="changed or removed") as error:
+        job.finish()
+    assert str(path) in error.value.advice
+    assert np.array_equal(read_label(path, job.geometry), label)
+    assert not (job.folder / "volume.nrrd").exists()  # no image of a patient stays
+    shutil.rmtree(job.folder)
 
 
 def test_the_cohort_is_segmented_and_compared_with_the_cases_drawn_on_all_slices(
