@@ -44,6 +44,7 @@ class Window(VTKObservationMixin):
         self.case: CaseParameters | None = None
         self.volumeObstacle = ""
         self.sliceStates = SliceStates()
+        self._isEntered = False
         self._drawingChanged = True
         self._volumeNode = self._segmentationNode = None
         self._timer = qt.QTimer()
@@ -102,17 +103,20 @@ class Window(VTKObservationMixin):
         self.updateSoon()
 
     def updateSoon(self, caller=None, event=None) -> None:
-        """Updates the panels a moment later, once for many changes."""
-        self._timer.start()
+        """Updates the panels a moment later, once for many changes; nobody sees them while another module is open."""
+        if self._isEntered:
+            self._timer.start()
 
     def enter(self) -> None:
         """The user has opened the module."""
+        self._isEntered = True
         for panel in self.panels:
             panel.enter()
         self.update()
 
     def exit(self) -> None:
         """The user leaves the module."""
+        self._isEntered = False
         for panel in self.panels:
             panel.exit()
 

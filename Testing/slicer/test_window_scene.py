@@ -27,10 +27,6 @@ def drawn(window, name: str = "Ann"):
     return volumeNode, label
 
 
-def instructions(window) -> dict[str, str]:
-    return {type(panel).__name__: panel.ui.instruction.text for panel in window.panels}
-
-
 def test_over_an_empty_scene_every_step_says_what_to_do_and_nothing_is_added(a_window):
     hidden = {"vtkMRMLScriptedModuleNode", "vtkMRMLSegmentEditorNode"}
     nodes = [slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes())]
@@ -133,6 +129,16 @@ def test_a_result_whose_volume_is_gone_is_kept_in_the_job_folder(a_window, a_tra
     assert f"The result is kept in {kept}" in a_window.jobRunner.ui.messageLabel.text
     assert kept.is_file()
     assert not (job.client.folder / "cohort").exists()
+
+
+def test_a_volume_that_is_removed_leaves_the_next_one_or_none(a_window):
+    first, _ = drawn(a_window, "Ann")
+    second, _ = drawn(a_window, "Bob")
+    slicer.mrmlScene.RemoveNode(second)
+    waitFor(lambda: a_window.case is not None and a_window.case.volume == first)
+    slicer.mrmlScene.RemoveNode(first)
+    waitFor(lambda: a_window.case is None)
+    assert "Load and select a volume" in panelOf(a_window, "VolumePanel").ui.instruction.text
 
 
 def test_closing_the_scene_stops_the_propagation_and_the_window_goes_on(a_window):

@@ -61,3 +61,12 @@ class Panel:
 
     def cleanup(self) -> None:
         """The window is going away: disconnect what would keep it alive."""
+
+
+def fill(comboBox, entries: list[tuple[str, object]]) -> None:
+    """Gives a combo box these texts with their data; one that has them already stays, even while it is open."""
+    present = [(comboBox.itemText(row), comboBox.itemData(row)) for row in range(comboBox.count)]
+    if present != entries:
+        comboBox.clear()
+        for text, value in entries:
+            comboBox.addItem(text, value)

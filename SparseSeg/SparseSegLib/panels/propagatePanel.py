@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import qt
 from slicer.i18n import tr as _
 
 from ..certainty import setCertainty, showCertainty
 from ..dependencies import ensureDependencies
 from ..parameterNode import UNMARKED, CaseParameters
 from ..propagation import PropagationJob, PropagationResult
-from ..sliceStates import isAbsent
+from ..sliceStates import isAbsent, segmentIdsOf
 from ..sliceView import goToSlice
-from .panel import Panel
+from .panel import Panel, fill
 
 
 class PropagatePanel(Panel):
@@ -71,20 +70,24 @@ class PropagatePanel(Panel):
 
     def _showSegments(self) -> None:
         case, selector = self.window.case, self.ui.segmentSelector
-        selector.clear()
-        selector.addItem(_("all that are drawn"), "")
+        entries = [(_("all that are drawn"), "")]
         if case and case.segmentation:
             segmentation = case.segmentation.GetSegmentation()
             for segmentId in segmentation.GetSegmentIDs():
-                selector.addItem(_("only {name}").format(name=segmentation.GetSegment(segmentId).GetName()), segmentId)
-            selector.currentIndex = max(0, selector.findData(case.segment))
+                name = segmentation.GetSegment(segmentId).GetName()
+                entries.append((_("only {name}").format(name=name), segmentId))
+        fill(selector, entries)
+        selector.currentIndex = max(0, selector.findData(case.segment)) if case else 0
 
     def _showToCheck(self, toCheck: list[int]) -> None:
-        self.ui.checkList.clear()
-        for index in toCheck:
-            confidence = round(100 * self.window.case.confidence[index])
-            item = qt.QListWidgetItem(_("Slice {n}: confidence {p} %").format(n=index, p=confidence))
-            self.ui.checkList.addItem(item)
+        checkList = self.ui.checkList
+        texts = [
+            _("Slice {n}: confidence {p} %").format(n=index, p=round(100 * self.window.case.confidence[index]))
+            for index in toCheck
+        ]
+        if texts != [checkList.item(row).text() for row in range(checkList.count)]:
+            checkList.clear()
+            checkList.addItems(texts)
 
     def onSegmentChanged(self, row: int) -> None:
         """All segments are to be propagated, or one alone."""
@@ -148,7 +151,7 @@ class PropagatePanel(Panel):
             case.volume,
             segmentation,
             axis=case.axis,
-            segmentIds=[case.segment] if case.segment else (),
+            segmentIds=segmentIdsOf(case),
             firstSlice=case.firstSlice if case.firstSlice != UNMARKED else None,
             lastSlice=case.lastSlice if case.lastSlice != UNMARKED else None,
             reachesFirst=case.reachesFirst,

@@ -13,7 +13,7 @@ from ..segments import segmentationFor
 from ..sliceStrip import SliceStrip, describe
 from ..sliceView import goToSlice, shownSlice, showSlice, sliceNode
 from ..volumeFiles import geometryOf
-from .panel import Panel
+from .panel import Panel, fill
 
 
 class VolumePanel(Panel):
@@ -63,13 +63,17 @@ class VolumePanel(Panel):
     def _showAxes(self) -> None:
         case, selector = self.window.case, self.ui.axisSelector
         proposed = slice_axis(geometryOf(case.volume))
-        selector.clear()
+        entries = []
         for axis, letter in enumerate("ijk"):
             text = _("{axis}: {n} slices of {mm:.3g} mm").format(
                 axis=letter, n=sliceCount(case.volume, axis), mm=case.volume.GetSpacing()[axis]
             )
-            selector.addItem(_("{text} (proposed)").format(text=text) if axis == proposed else text)
+            entries.append((_("{text} (proposed)").format(text=text) if axis == proposed else text, axis))
+        fill(selector, entries)
         selector.currentIndex = case.axis
+        states = self.window.sliceStates
+        isPropagated = bool(set(states.filled) - set(states.drawn))
+        self.enable(selector, _("The result goes along this axis: undo it first (step 2).") if isPropagated else "")
 
     def goTo(self, index: int) -> None:
         """Shows another slice in the view, which is turned first if it cuts through several."""
