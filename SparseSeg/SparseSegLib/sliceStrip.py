@@ -74,7 +74,7 @@ class SliceStrip:
             item.setText("•")
         palette = self.table.palette
         if isAbsent(case, index):
-            item.setBackground(qt.QBrush(palette.color(qt.QPalette.Mid)))
+            item.setBackground(qt.QBrush(palette.color(qt.QPalette.PlaceholderText), qt.Qt.BDiagPattern))
         elif index in states.drawn:
             item.setBackground(qt.QBrush(palette.color(qt.QPalette.Text)))
             item.setForeground(qt.QBrush(palette.color(qt.QPalette.Base)))
