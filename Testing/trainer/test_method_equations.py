@@ -161,6 +161,12 @@ def test_two_networks_disagree_by_the_jensen_shannon_divergence():
     assert disagreement(probability(0.9), probability(0.6)).item() == pytest.approx(0.5623351 - 0.4990474, abs=1e-6)
 
 
+def test_networks_that_are_quite_sure_can_still_be_trained_to_agree():
+    logits = torch.tensor([200.0, -200.0]).view(1, 2, 1, 1).requires_grad_()
+    disagreement(logits.softmax(1), probability(1.0)).backward()
+    assert logits.grad.isfinite().all()
+
+
 def test_an_attack_moves_each_pixel_away_from_its_label():
     images = torch.tensor([0.2, 0.7]).view(1, 1, 1, 2)
     labels = torch.tensor([[[1, 0]]], dtype=torch.uint8)

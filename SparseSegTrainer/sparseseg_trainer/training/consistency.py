@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-SMALL = 1e-16
+SMALL = 1e-16  # keeps a quotient finite
+LEAST = 1e-12  # probability
 
 
 def ramp_up(done: float, start: float = 0.0, stop: float = 1.0) -> float:
@@ -37,7 +38,8 @@ def noisy(images: Tensor, deviation: float, limit: float, generator: torch.Gener
 
 def entropy(probability: Tensor) -> Tensor:
     """Entropy over the classes, in nats: (B, 1, ...)."""
-    return -torch.special.xlogy(probability, probability).sum(1, keepdim=True)
+    # the limit keeps the gradient finite where a softmax has reached 0
+    return -(probability * probability.clamp_min(LEAST).log()).sum(1, keepdim=True)
 
 
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
