@@ -52,7 +52,7 @@ def askSeries() -> list[Series]:
     buttons.connect("accepted()", dialog.accept)
     buttons.connect("rejected()", dialog.reject)
     layout.addWidget(buttons)
-    if not dialog.exec():
+    if not dialog.exec_():
         return []
     return [known[index.row()] for index in widget.selectedIndexes()]
 

@@ -48,7 +48,7 @@ def _dialog(title: str, mode, nameFilters: list[str]):
 
 
 def _answer(dialog) -> list[Path]:
-    if not dialog.exec():
+    if not dialog.exec_():
         return []
     qt.QSettings().setValue(LAST, dialog.directory().absolutePath())
     return [Path(path) for path in dialog.selectedFiles()]

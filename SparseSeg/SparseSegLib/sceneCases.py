@@ -17,6 +17,7 @@ from sparseseg_trainer.slices import slice_axis, to_slices
 from sparseseg_trainer.volumes import read_label, write_label
 
 from .cohortFolder import caseNames, checkNew, freePath, labelsIn, propagatedPath, rowsOf
+from .cohortTable import latestResults
 from .drawnSlices import checksumsOf, drawnSlices, markPropagated
 from .nodeChecks import checkNodes, checkVolume
 from .segments import (
@@ -118,7 +119,8 @@ def addVolume(folder: Path, volumeNode) -> str:
 def openCase(folder: Path, name: str) -> OpenedCase:
     """Brings a case into the scene, or finds it there: its volume, and its segments with names and colors.
 
-    What was propagated comes too, and the drawn slices are known as such. Raises InputError.
+    What was propagated comes too, and the drawn slices are known as such; a case without a drawing comes with what a
+    model has found last. Raises InputError.
     """
     cohort = read_cohort(folder)
     failure = next((failure for failure in cohort.failed if failure.case == name), None)
@@ -130,10 +132,15 @@ def openCase(folder: Path, name: str) -> OpenedCase:
             return OpenedCase(case, volumeNode, segmentationFor(volumeNode))
     volumeNode = _loadImage(case)
     _mark(volumeNode, folder, name)
-    if case.label is None:
+    result = _resultOf(folder, name) if case.label is None else None
+    if case.label is None and result is None:
         return OpenedCase(case, volumeNode, segmentationFor(volumeNode))
     segmentationNode = newSegmentation(volumeNode)
-    _loadLabel(folder, case, cohort.labels, volumeNode, segmentationNode)
+    if result is None:
+        whole = propagatedPath(folder, name)
+        _loadLabel(case, whole if whole.is_file() else case.label, cohort.labels, volumeNode, segmentationNode)
+    else:
+        _loadLabel(case, result.label, result.cohort.labels, volumeNode, segmentationNode)
     return OpenedCase(case, volumeNode, segmentationNode)
 
 
@@ -200,14 +207,22 @@ def _loadImage(case: Case):
     return volumeNode
 
 
-def _loadLabel(folder: Path, case: Case, labels: Sequence[Label], volumeNode, segmentationNode) -> None:
-    geometry, whole = geometryOf(volumeNode), propagatedPath(folder, case.name)
+def _resultOf(folder: Path, name: str) -> Case | None:
+    """The case among the latest results of a model; None if it has none."""
+    results = latestResults(folder)
+    cases = read_cohort(results).cases if results else []
+    return next((case for case in cases if case.name == name), None)
+
+
+def _loadLabel(case: Case, path: Path, labels: Sequence[Label], volumeNode, segmentationNode) -> None:
+    """Brings the label file into the segmentation, where the slices that the case says to be drawn count as such."""
+    geometry = geometryOf(volumeNode)
     axis = slice_axis(geometry) if case.axis is None else case.axis
-    label = read_label(whole if whole.is_file() else case.label, geometry, case.name)
-    label = inOrder(label, labels)
+    label = inOrder(read_label(path, geometry, case.name), labels)
     segmentIds = addSegments(segmentationNode, labels)
     writeLabel(label, segmentationNode, segmentIds, volumeNode, createEditorLogic(segmentationNode, volumeNode))
-    annotated = case.annotated_slices or tuple(np.flatnonzero(to_slices(label, axis).any(axis=(1, 2))))
+    annotated = case.annotated_slices or range(len(to_slices(label, axis)))
+    annotated = () if case.label is None else annotated
     drawn = [
         {index: checksum for index, checksum in checksums.items() if index in annotated}
         for checksums in checksumsOf(label, axis, len(labels))

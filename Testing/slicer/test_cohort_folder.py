@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from scenes import appearance, data, setBox, voxels  # noqa: E402
+from scenes import TERMINOLOGY, appearance, data, setBox, voxels  # noqa: E402
 
-from sparseseg_trainer.cohort import load_case, read_cohort  # noqa: E402
+from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort  # noqa: E402
 from sparseseg_trainer.errors import InputError  # noqa: E402
-from sparseseg_trainer.volumes import read_image, read_label  # noqa: E402
+from sparseseg_trainer.labels import Label  # noqa: E402
+from sparseseg_trainer.volumes import read_image, read_label, write_label  # noqa: E402
 from SparseSegLib.cohortFolder import addFiles, addSeries, caseNames, removeCase  # noqa: E402
 from SparseSegLib.sceneCases import addCase, addVolume, openCase  # noqa: E402
 from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
@@ -97,6 +100,28 @@ def test_what_was_propagated_is_kept_for_the_eye_and_not_for_the_training(
     assert np.array_equal(voxels(opened.segmentationNode, gland, opened.volumeNode), a_result == 1)
     addCase(a_cohort, opened.volumeNode, opened.segmentationNode)
     assert read_cohort(a_cohort).cases[0].annotated_slices == (9,)
+
+
+def test_a_case_without_a_drawing_opens_with_what_a_model_has_found(an_oblique_volume, a_result, a_cohort):
+    addVolume(a_cohort, an_oblique_volume)
+    results = a_cohort / "results" / "prostate"
+    write_label(results / "labels" / "T2.nrrd", a_result * 5, geometryOf(an_oblique_volume))
+    [case] = read_cohort(a_cohort).cases
+    labels = [Label(5, "Gland", (0.5, 0.25, 0.75), TERMINOLOGY), Label(10, "Lesion", (0.5, 0.5, 0.5))]
+    write_cohort(results, [replace(case, label=results / "labels" / "T2.nrrd")], labels)
+    slicer.mrmlScene.Clear(False)
+    opened = openCase(a_cohort, "T2")
+    gland, lesion = opened.segmentationNode.GetSegmentation().GetSegmentIDs()
+    assert appearance(opened.segmentationNode)[0] == ("Gland", (0.5, 0.25, 0.75), TERMINOLOGY)
+    assert np.array_equal(voxels(opened.segmentationNode, lesion, opened.volumeNode), a_result == 2)
+    # what a model has found is nobody's drawing, until a slice is corrected
+    with pytest.raises(InputError, match="Nothing is drawn"):
+        addCase(a_cohort, opened.volumeNode, opened.segmentationNode)
+    mask = (a_result == 1).astype(np.uint8)
+    mask[7, 100:110] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, opened.segmentationNode, gland, opened.volumeNode)
+    addCase(a_cohort, opened.volumeNode, opened.segmentationNode)
+    assert read_cohort(a_cohort).cases[0].annotated_slices == (7,)
 
 
 def test_a_structure_has_one_value_in_all_cases_whatever_the_order_of_the_segments(

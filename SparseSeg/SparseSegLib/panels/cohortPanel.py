@@ -67,7 +67,8 @@ class CohortPanel(Panel):
         super().update()
         case, selected = self.window.case, self.table.selected()
         states = self.window.sliceStates
-        drawing = self.window.volumeObstacle or states.obstacle
+        obstacle = self.obstacle()
+        drawing = obstacle or self.window.volumeObstacle or states.obstacle
         if not drawing and not states.drawn:
             drawing = _("Draw the structure on one slice first (step 2).")
         saved = case and not self.obstacle() and openedName(self.folder, case.volume)
@@ -75,9 +76,12 @@ class CohortPanel(Panel):
         self.enable(self.ui.addCurrentButton, drawing)
         self.enable(self.ui.completeBox, drawing)
         noDatabase = _("Slicer's DICOM database is not open: open the DICOM module first.")
-        self.enable(self.ui.addDicomButton, "" if hasDatabase() else noDatabase)
-        self.enable(self.ui.addLoadedButton, "" if self._loaded() else _("All loaded volumes are in the cohort."))
-        nothing = "" if selected else _("Select a case in the table first.")
+        self.enable(self.ui.addFilesButton, obstacle)
+        self.enable(self.ui.addFolderButton, obstacle)
+        self.enable(self.ui.addDicomButton, obstacle or ("" if hasDatabase() else noDatabase))
+        noVolume = "" if self._loaded() else _("There is no loaded volume that is not in the cohort yet.")
+        self.enable(self.ui.addLoadedButton, obstacle or noVolume)
+        nothing = obstacle or ("" if selected else _("Select a case in the table first."))
         self.enable(self.ui.openButton, nothing or (selected.problem if selected.state == FAILED else ""))
         self.enable(self.ui.removeButton, nothing)
 

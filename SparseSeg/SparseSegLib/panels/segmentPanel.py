@@ -77,15 +77,16 @@ class SegmentPanel(Panel):
         super().update()
         self._showCard()
         busy = self.window.jobRunner.obstacle()
-        self.enable(self.ui.segmentButton, busy or self.window.volumeObstacle)
+        obstacle = self.obstacle() or busy
+        self.enable(self.ui.segmentButton, obstacle or self.window.volumeObstacle)
         empty = "" if self._rows() else _("Add cases to the cohort first (step 4).")
-        self.enable(self.ui.segmentCohortButton, busy or empty)
+        self.enable(self.ui.segmentCohortButton, obstacle or empty)
         self.enable(self.ui.exportModelButton, self.obstacle())
         self.enable(self.ui.exportButton, busy or exportObstacle(self.window))
         report = self._report()
         self.enable(
             self.ui.reportButton,
-            "" if report else _("There is one when a cohort with a case drawn on all slices has been segmented."),
+            "" if report else _("There is a report when a cohort with a case drawn on all slices has been segmented."),
         )
 
     def onFolderChanged(self, path: str) -> None:
