@@ -49,8 +49,17 @@ class TrainingJob(Job):
         return cls(cohortFolder, modelFolder, settings, resume=True)
 
     def finish(self) -> dict:
-        """The summary of the training. Raises InputError or Cancelled; what was reached is kept."""
-        result = self.client.result()
+        """The summary of the training. Raises InputError or Cancelled; what was reached is kept.
+
+        Of a training that was refused before it has reached anything, nothing stays.
+        """
+        try:
+            result = self.client.result()
+        except InputError as error:
+            reached = any((self.modelFolder / "checkpoint").glob("*.safetensors"))
+            if error.code not in ("internal", "trainer_stopped") and not reached:
+                discardTraining(self.modelFolder)
+            raise
         shutil.rmtree(self.client.folder, ignore_errors=True)
         return result
 

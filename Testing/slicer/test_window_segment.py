@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,3 +190,32 @@ def test_a_volume_that_is_not_dicom_is_refused_before_a_process_starts(a_window,
     click(panel.ui.exportButton)
     assert "'Ann' was not loaded from a DICOM series" in a_window.jobRunner.ui.messageLabel.text
     assert not a_window.jobRunner.isRunning()
+
+
+class SlicersExporter:
+    """Slicer's DICOMSegmentationPlugin as far as it is used: writes a file of its own name into the folder given."""
+
+    def examineForExport(self, item):
+        name = slicer.mrmlScene.GetSubjectHierarchyNode().GetItemName(item)
+        return [SimpleNamespace(directory="", text=name)]
+
+    def export(self, exportables):
+        (Path(exportables[0].directory) / "export.dcm").write_text(exportables[0].text)
+        return ""
+
+
+def test_slicers_own_dicom_exporter_is_used_where_it_is_present(
+    a_window, panel, a_segmented_series, monkeypatch, tmp_path
+):
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
+    segmentation, volume = (hierarchy.CreateItem(study, node) for node in a_segmented_series)
+    hierarchy.SetItemParent(segmentation, hierarchy.GetSceneItemID())  # where Slicer puts it
+    plugins = {"DICOMSegmentationPlugin": SlicersExporter}
+    monkeypatch.setattr(slicer.modules, "dicomPlugins", plugins, raising=False)
+    monkeypatch.setattr("SparseSegLib.exportDialog.askNewFile", lambda *_: tmp_path / "t2.dcm")
+    a_window.update()
+    click(panel.ui.exportButton)
+    assert (tmp_path / "t2.dcm").read_text() == "T2 drawing"
+    assert [path.name for path in tmp_path.glob("*.dcm*")] == ["t2.dcm"]
+    assert hierarchy.GetItemParent(segmentation) == hierarchy.GetItemParent(volume) == study

@@ -97,6 +97,20 @@ def test_a_cancelled_training_is_resumed_after_a_restart_and_tells_what_it_has_r
     again.cleanup()
 
 
+REFUSES = """
+import json
+print(json.dumps({"event": "error", "code": "no_case", "message": "No case can be used.", "advice": "Look at them."}))
+"""
+
+
+def test_a_training_that_is_refused_leaves_nothing_and_may_be_started_again(a_window, panel, a_cohort, a_trainer_that):
+    a_trainer_that(REFUSES)
+    click(panel.ui.trainButton)
+    assert finish(a_window) == "No case can be used. Look at them."
+    assert not (panel.folder / "cohort").exists()
+    assert panel.ui.trainButton.enabled and not panel.ui.unfinishedWidget.visible
+
+
 def test_a_closed_scene_leaves_the_training_running_and_the_curves_come_back(a_window, panel):
     for epoch in (1, 2):
         panel.onEvent({"event": "metric", "series": "target/loss", "step": epoch, "value": 1 / epoch})
