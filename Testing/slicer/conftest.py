@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,12 @@ if importlib.util.find_spec("slicer") is None:
     def pytest_pycollect_makemodule(module_path, parent):
         yield
         pytest.skip("slicer-core is not installed: pip install 'sparseseg[headless]'", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def the_folders_of_jobs(tmp_path, monkeypatch):
+    """What jobs leave on purpose, such as logs after an error, goes with the other files of the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
