@@ -220,8 +220,7 @@ def stageName(stage: str) -> str:
     names = {
         "start": _("Starting"),
         "propagate": _("Propagating"),
-        "refine, round 1": _("Refining, step 1 of 2"),
-        "refine, round 2": _("Refining, step 2 of 2"),
+        "refine": _("Refining"),
         "measure": _("Reading the sizes of the volumes"),
         "prepare": _("Reading the volumes"),
         "estimate": _("Measuring"),

@@ -1,21 +1,16 @@
-"""The volume's own segmentation network, joined with the propagated labels: the refined result.
+"""The volume's own segmentation network, joined with the instant result: the refined result.
 
-Registration is right near the drawn slices; a network trained on this volume alone is right about appearance. It
-learns from the drawn slices, the absent ones and the instant result; both are joined, and the network learns once more
-from what they agree on.
+The network learns from the drawn slices, the absent ones and what is certain in the instant result. It smooths out what
+registration did wrong in single slices, the instant result knows better what was drawn: their mean is better than both.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
-from .cleanup import keep_touching
 from .instant import Instant
 from .networks import light_unet
 from .propagation import soft_dice
@@ -29,35 +24,13 @@ WEIGHT_DECAY = 1e-3
 AUGMENTATION = Augmentation(
     rotation=20.0, scale=0.3, shift=0.08, elastic=0.03, gamma=0.35, contrast=0.2, brightness=0.1, noise=0.06
 )
-REACH = 10.0  # slices over which the weight of a propagated label falls to 1/e in the first round
+STEPS, LEARNING_RATE = 300, 3e-3
+DRAWN_SHARE, ABSENT_SHARE = 0.15, 0.15  # of a batch; the rest are slices that labels were propagated to
+CERTAIN = 0.6  # a pixel whose most probable class has less is not learned from
+PROPAGATED_WEIGHT = 0.7  # of a slice that was neither drawn nor is absent
 SMOOTHING = 1.0  # slices, standard deviation
+INSTANT_SHARE = 0.5  # of the instant result in the mean
 FLOOR = 1e-2  # least probability when logarithms are averaged: neither source has a veto
-PSEUDO_LABEL_WEIGHT = 0.7  # of a slice in the second round that was neither drawn nor is absent
-INSTANT_SHARE = 0.6  # of the instant result in the last mean; half in the one that the network learns from
-CERTAIN = 0.55  # a pixel whose most probable class has less is left out of the second round
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round of training, and which share of a batch are drawn and absent slices; the rest is propagated."""
-
-    name: str
-    steps: int
-    learning_rate: float
-    drawn: float
-    absent: float
-
-
-FIRST = Round("refine, round 1", 150, 3e-3, 0.25, 0.35)
-SECOND = Round("refine, round 2", 150, 2e-3, 0.2, 0.25)
-
-
-@dataclass
-class Target:
-    """What the network learns: ``labels`` (slice, row, column) with ``UNCERTAIN`` pixels, and ``weight`` (slice,)."""
-
-    labels: Tensor
-    weight: Tensor
 
 
 class OwnNetwork:
@@ -79,37 +52,33 @@ class OwnNetwork:
             probability[index] = label
         return probability
 
-    def train(self, target: Target, plan: Round) -> None:
-        """Trains for one round; raises ``Cancelled``."""
+    def train(self, labels: Tensor) -> None:
+        """Trains on ``labels`` (slice, row, column) with ``UNCERTAIN`` pixels; raises ``Cancelled``."""
         self.network.train()
-        optimizer = torch.optim.AdamW(self.network.parameters(), plan.learning_rate, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.learning_rate, plan.steps, pct_start=0.15)
-        share, left = self._shares(target, plan), TimeLeft()
-        for step in range(plan.steps):
-            done = step / plan.steps
-            self.reporter.progress(plan.name, done, seconds_left=left(done))
+        optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS, pct_start=0.15)
+        (share, weight), left = self._shares(), TimeLeft()
+        for step in range(STEPS):
+            self.reporter.progress("refine", step / STEPS, seconds_left=left(step / STEPS))
             chosen = torch.multinomial(share, BATCH, True, generator=self.generator)
             where = chosen.to(self.slices.device)
-            images, labels = augment(
-                self.slices[where], target.labels[where], self.classes, AUGMENTATION, self.generator
-            )
-            loss = batch_loss(self.network(images), labels, target.weight[where])
+            images, target = augment(self.slices[where], labels[where], self.classes, AUGMENTATION, self.generator)
+            loss = batch_loss(self.network(images), target, weight[where])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
 
-    def _shares(self, target: Target, plan: Round) -> Tensor:
-        """How often each slice is chosen (slice,), on the CPU as the generator is."""
+    def _shares(self) -> tuple[Tensor, Tensor]:
+        """How often each slice is chosen (slice,), on the CPU as the generator is, and its weight (slice,)."""
         drawn = torch.zeros(len(self.absent), dtype=torch.bool)
         drawn[list(self.drawn)] = True
-        rest = ~drawn & ~self.absent
-        share = torch.zeros(len(rest))
-        parts = ((drawn, plan.drawn), (self.absent, plan.absent), (rest, 1 - plan.drawn - plan.absent))
-        for part, amount in parts:
-            weight = target.weight.cpu() * part
-            share += amount * weight / weight.sum().clamp_min(1e-6)
-        return share
+        absent = self.absent.cpu()
+        propagated = ~drawn & ~absent
+        parts = ((drawn, DRAWN_SHARE), (absent, ABSENT_SHARE), (propagated, 1 - DRAWN_SHARE - ABSENT_SHARE))
+        share = sum(amount * part / part.sum().clamp_min(1) for part, amount in parts)
+        weight = torch.where(propagated, PROPAGATED_WEIGHT, 1.0)
+        return share, weight.to(self.slices.device)
 
     @torch.no_grad()
     def predict(self) -> Tensor:
@@ -118,12 +87,6 @@ class OwnNetwork:
         found = torch.cat([self.network(chunk).softmax(1) for chunk in self.slices.split(32)])
         smooth = gaussian_filter1d(self.known(found).cpu().numpy(), SMOOTHING, axis=0)
         return self.known(torch.from_numpy(smooth).to(found.device))
-
-    def known_weight(self, weight: Tensor) -> Tensor:
-        """``weight`` (slice,) with 1 for the drawn and the absent slices."""
-        weight = weight.masked_fill(self.absent.to(weight.device), 1)
-        weight[list(self.drawn)] = 1
-        return weight
 
 
 def refine(
@@ -137,18 +100,13 @@ def refine(
     torch.manual_seed(seed)
     own = OwnNetwork(slices, drawn, absent, seed, reporter)
     propagated = own.known(instant.probability)
-    fading = torch.exp(-instant.travelled.distance.to(slices.device) / REACH)
-    own.train(Target(propagated.argmax(1), own.known_weight(fading)), FIRST)
-    certainty, labels = connected(joined(propagated, own.predict(), 0.5), drawn).max(1)
-    labels = torch.where(certainty < CERTAIN, UNCERTAIN + labels.clamp_min(1), labels)
-    for index, label in drawn.items():
-        labels[index] = label.argmax(0)
-    own.train(Target(labels, own.known_weight(torch.full_like(fading, PSEUDO_LABEL_WEIGHT))), SECOND)
+    certainty, labels = propagated.max(1)
+    own.train(torch.where(certainty < CERTAIN, UNCERTAIN + labels.clamp_min(1), labels))
     found = own.predict()
     agreement = torch.tensor([soft_dice(a[1:], b[1:]) for a, b in zip(propagated, found, strict=True)])
     before = instant.travelled.confidence
     confidence = torch.where(before == 1, 1.0, 0.5 * (before + agreement))
-    return own.known(joined(propagated, found, INSTANT_SHARE)), confidence
+    return own.known(joined(propagated, found)), confidence
 
 
 def batch_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
@@ -166,18 +124,8 @@ def batch_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     return entropy + (1 - (overlap + 1) / (total + 1)).mean()
 
 
-def joined(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """The normalised geometric mean of two probabilities (slice, class, row, column), ``share`` being the first's."""
-    return (share * first.clamp_min(FLOOR).log() + (1 - share) * second.clamp_min(FLOOR).log()).softmax(1)
-
-
-def connected(probability: Tensor, drawn: dict[int, Tensor]) -> Tensor:
-    """``probability`` with background wherever the most probable class does not hang together with what was drawn."""
-    labels = probability.argmax(1).cpu().numpy()
-    reference = np.zeros_like(labels)
-    for index, label in drawn.items():
-        reference[index] = label.argmax(0).cpu().numpy()
-    lost = torch.from_numpy((labels > 0) & (keep_touching(labels, reference) == 0)).to(probability.device)
-    probability = probability * ~lost[:, None]
-    probability[:, 0][lost] = 1
-    return probability
+def joined(instant: Tensor, found: Tensor) -> Tensor:
+    """The normalized geometric mean of two probabilities (slice, class, row, column)."""
+    return (
+        INSTANT_SHARE * instant.clamp_min(FLOOR).log() + (1 - INSTANT_SHARE) * found.clamp_min(FLOOR).log()
+    ).softmax(1)
