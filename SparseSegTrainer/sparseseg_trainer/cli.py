@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, get_args
 
 try:
     import typer
 
-    from .console import ConsoleReporter
+    from .commands import finish, run_as_job, settings_of
 except ModuleNotFoundError as error:
     raise SystemExit(f"The command line needs the package {error.name}: pip install 'sparseseg[cli]'") from error
 
 from .errors import InputError
-from .jobs import run_job, supervise
-from .reporting import JsonReporter, Reporter, json_stdout, json_values
+from .reporting import Reporter
 from .settings import from_dict
 from .training.keys import Method
 
@@ -67,7 +62,7 @@ def propagate(
     """Carry drawn slices through whole volumes: those of a cohort, or one given by --image and --label."""
 
     def work(reporter: Reporter) -> dict:
-        settings = _settings(more, quality=quality, seed=seed, device=device)
+        settings = settings_of(more, quality=quality, seed=seed, device=device)
         volume = {
             "image": image,
             "label": label,
@@ -80,7 +75,7 @@ def propagate(
         }
         given = {name for name, value in volume.items() if value not in (None, [], False)}
         if cohort is not None and not given:
-            return _run_job("propagate", settings, reporter, cohort=cohort, out=out)
+            return run_as_job("propagate", settings, reporter, cohort=cohort, out=out)
         if cohort is not None or not {"image", "label"} <= given:
             advice = "Give a cohort's folder alone, or --image and --label with what belongs to that volume."
             raise InputError("usage", "It is not clear what to propagate.", advice)
@@ -89,7 +84,7 @@ def propagate(
 
         return propagate_file(**volume, out=out, settings=from_dict(PropagateSettings, settings), reporter=reporter)
 
-    _finish(work, as_json)
+    finish(work, as_json)
 
 
 @app.command()
@@ -107,10 +102,10 @@ def train(
     """Train a segmentation model from volumes of which only some slices are drawn."""
 
     def work(reporter: Reporter) -> dict:
-        settings = _settings(more, method=method, preset=preset, seed=seed, device=device)
-        return _run_job("train", settings, reporter, cohort=cohort, out=out, resume=resume)
+        settings = settings_of(more, method=method, preset=preset, seed=seed, device=device)
+        return run_as_job("train", settings, reporter, cohort=cohort, out=out, resume=resume)
 
-    _finish(work, as_json)
+    finish(work, as_json)
 
 
 @app.command()
@@ -126,8 +121,8 @@ def segment(
     """Segment new volumes with a trained model."""
 
     def work(reporter: Reporter) -> dict:
-        settings = _settings(more, probabilities=probabilities, device=device)
-        return _run_job(
+        settings = settings_of(more, probabilities=probabilities, device=device)
+        return run_as_job(
             "segment",
             settings,
             reporter,
@@ -136,7 +131,7 @@ def segment(
             out=out,
         )
 
-    _finish(work, as_json)
+    finish(work, as_json)
 
 
 @app.command()
@@ -150,9 +145,11 @@ def evaluate(
     """Measure results against full labels: tables and a report with pictures."""
 
     def work(reporter: Reporter) -> dict:
-        return _run_job("evaluate", _settings(more), reporter, predictions=predictions, reference=reference, out=out)
+        return run_as_job(
+            "evaluate", settings_of(more), reporter, predictions=predictions, reference=reference, out=out
+        )
 
-    _finish(work, as_json)
+    finish(work, as_json)
 
 
 @app.command()
@@ -169,9 +166,37 @@ def export(
     """Write a segmentation as a DICOM Segmentation object, or in another format."""
 
     def work(reporter: Reporter) -> dict:
-        return _run_job("export", _settings(more, algorithm=algorithm), reporter, label=label, out=out, series=series)
+        return run_as_job(
+            "export", settings_of(more, algorithm=algorithm), reporter, label=label, out=out, series=series
+        )
 
-    _finish(work, as_json)
+    finish(work, as_json)
+
+
+@app.command()
+def benchmark(
+    plan: Annotated[Path, typer.Argument(help="What to compare: a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; what is done in it already is not repeated.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data sets, if not the plan's.")] = None,
+    devices: Annotated[
+        list[str] | None, typer.Option("--device", help="auto, cpu, cuda or cuda:1; may be repeated.")
+    ] = None,
+    at_a_time: Annotated[
+        int | None, typer.Option(help="Trainings at a time; as many as devices, if not given.")
+    ] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Report on what is done; train nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train, segment and measure all that a plan compares: tables, figures and a report."""
+
+    def work(reporter: Reporter) -> dict:
+        from .benchmark.benchmark import benchmark as run
+
+        names = tuple(devices or ["auto"])
+        count = len(names) if at_a_time is None else at_a_time
+        return run(plan, out, data, names, count, not report_only, reporter)
+
+    finish(work, as_json)
 
 
 @cohort_app.command()
@@ -191,41 +216,7 @@ def sparsify(
 
         return sparsify(cohort, out, slices, extents, reporter)
 
-    _finish(work, as_json)
-
-
-def _run_job(kind: str, settings: dict, reporter: Reporter, **arguments: Any) -> dict:
-    """Run the job that these command-line arguments describe."""
-    job = {"kind": kind, "settings": settings, **json_values(arguments)}
-    return run_job(job, Path.cwd(), reporter)
-
-
-def _finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
-    """Run ``work`` with the reporter that was asked for and leave with its exit status."""
-    if as_json:
-        with json_stdout() as stream:
-            reporter = JsonReporter(stream)
-            status = supervise(lambda: work(reporter), reporter)
-    else:
-        if not sys.warnoptions:  # what libraries warn of is not for users, unless python -W asks for it
-            warnings.simplefilter("ignore")
-        with ConsoleReporter() as reporter:
-            status = supervise(lambda: work(reporter), reporter)
-    raise typer.Exit(status)
-
-
-def _settings(more: list[str] | None, **given: Any) -> dict:
-    """The settings that were ``given``, and those of --set, whose values are JSON or plain text."""
-    settings = {name: value for name, value in given.items() if value is not None}
-    for item in more or ():
-        name, equals, text = item.partition("=")
-        if not equals:
-            raise InputError("usage", f"--set {item} has no value.", "Write --set NAME=VALUE.")
-        try:
-            settings[name] = json.loads(text)
-        except ValueError:
-            settings[name] = text
-    return settings
+    finish(work, as_json)
 
 
 def main() -> None:

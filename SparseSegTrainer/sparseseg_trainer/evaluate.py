@@ -25,12 +25,13 @@ class EvaluateSettings:
 
     ``compare`` holds another method's predictions, for the paired t-test. ``pseudo_labels`` holds a
     training's pseudo labels (CASE.nrrd), shown on the images of the cohort ``pseudo_cohort`` (empty: the
-    reference).
+    reference). Without ``pictures`` the report has none.
     """
 
     compare: str = ""
     pseudo_labels: str = ""
     pseudo_cohort: str = ""
+    pictures: bool = True
 
 
 def evaluate(
@@ -64,7 +65,7 @@ def evaluate(
     write_text(out / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     reporter.progress("report", 0)
-    pictures = _pictures(truth, predicted, cases, settings, reporter)
+    pictures = _pictures(truth, predicted, cases, settings, reporter) if settings.pictures else []
     report = out / "report.html"
     write_text(report, report_page(cases, labels, content, pictures))
     reporter.progress("report", 1)

@@ -29,6 +29,7 @@ def contour_montage(
     contours: Sequence[tuple[str, np.ndarray]],
     titles: Sequence[str],
     pixel: tuple[float, float],
+    columns: int = COLUMNS,
 ) -> bytes:
     """Slices of ``image`` (0 to 1) with the outlines of label maps, each given with its color.
 
@@ -40,7 +41,7 @@ def contour_montage(
             # The first is thicker and below the others, to be seen where they agree.
             _outline(axes, label[index], color, width=1.0 if above else 2.2)
 
-    return _montage(image, titles, pixel, draw)
+    return _montage(image, titles, pixel, draw, columns)
 
 
 def region_montage(
@@ -63,9 +64,13 @@ def region_montage(
 
 
 def _montage(
-    image: np.ndarray, titles: Sequence[str], pixel: tuple[float, float], draw: Callable[[Axes, int], None]
+    image: np.ndarray,
+    titles: Sequence[str],
+    pixel: tuple[float, float],
+    draw: Callable[[Axes, int], None],
+    columns: int = COLUMNS,
 ) -> bytes:
-    columns = min(COLUMNS, len(image))
+    columns = min(columns, len(image))
     rows = math.ceil(len(image) / columns)
     height_to_width = image.shape[1] * pixel[0] / (image.shape[2] * pixel[1])
     # A very long or flat panel would make a figure of no use, or of no size.
@@ -82,6 +87,11 @@ def _montage(
         draw(axes, index)
         box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 2}
         axes.text(0.03, 0.97, title, transform=axes.transAxes, color="white", fontsize=9, va="top", bbox=box)
+    return png_of(figure)
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

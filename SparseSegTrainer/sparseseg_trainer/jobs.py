@@ -42,6 +42,7 @@ KINDS = {
     "segment": Kind(".segment:segment", ".segment:SegmentSettings", ("inputs", "model", "out")),
     "evaluate": Kind(".evaluate:evaluate", ".evaluate:EvaluateSettings", ("predictions", "reference", "out")),
     "export": Kind(".export:export", ".export:ExportSettings", ("label", "out"), optional_paths=("series",)),
+    "cell": Kind(".benchmark.cell:run_cell", ".training.settings:TrainSettings", ("cohort", "test", "out")),
 }
 
 

@@ -71,13 +71,13 @@ def _draw_case(case: Case, predicted: Cohort) -> bytes:
     return figures.contour_montage(view.of_image(case), contours, view.titles, view.pixel)
 
 
-def pseudo_label_pictures(folder: Path, cohort: Cohort, reporter: Reporter) -> list[Picture]:
-    """Certain and uncertain pseudo labels (``folder``/CASE.nrrd) of some cases, on the cohort's images."""
+def pseudo_label_pictures(folder: Path, cohort: Cohort, reporter: Reporter, count: int = PSEUDO_CASES) -> list[Picture]:
+    """Certain and uncertain pseudo labels (``folder``/CASE.nrrd) of ``count`` cases, on the cohort's images."""
     found = [case for case in cohort.cases if (folder / f"{case.name}.nrrd").is_file()]
     if not found:
         reporter.warn(f"No pseudo labels are shown: {folder} has none for the cases of {cohort.folder}.")
     pictures = []
-    for case in (found[index] for index in _spread(0, len(found) - 1, PSEUDO_CASES)):
+    for case in (found[index] for index in _spread(0, len(found) - 1, count)):
         reporter.progress("report", 0.5, case.name)
         try:
             png, share = _draw_pseudo_labels(case, folder / f"{case.name}.nrrd")
@@ -124,12 +124,13 @@ class View:
     axis: int
 
     @classmethod
-    def of(cls, *labels: np.ndarray, geometry: Geometry, axis: int) -> View:
-        """Slices over the extent of ``labels`` (slice, row, column), cut to the structures and a margin."""
+    def of(cls, *labels: np.ndarray, geometry: Geometry, axis: int, count: int = 0) -> View:
+        """Slices (``count``, else the usual number) over the extent of ``labels`` (slice, row, column), cut to the
+        structures and a margin."""
         labeled = np.logical_or.reduce([label > 0 for label in labels])
         [extent] = find_objects(labeled.view(np.uint8)) or [tuple(slice(0, size) for size in labeled.shape)]
         first, last = extent[0].start, extent[0].stop - 1
-        slices = _spread(first, last, SLICES)
+        slices = _spread(first, last, count or SLICES)
         box = tuple(_widen(part, size) for part, size in zip(extent[1:], labeled.shape[1:], strict=True))
         return cls(slices, box, _flips(geometry, axis), geometry, axis)
 

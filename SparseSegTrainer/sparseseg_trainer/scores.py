@@ -24,6 +24,7 @@ METRICS = {
     "hd95": "HD95 (mm)",
     "ravd": "RAVD",
 }
+UNITS = {"assd": "assd_mm", "hd95": "hd95_mm"}  # in the heads of CSV files
 MEAN = "mean"  # stands for the label in rows that average a case's labels
 
 
@@ -73,10 +74,8 @@ def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
     """One row for every case and label, and one for the case's mean where there are several labels."""
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
-    units = {"assd": "assd_mm", "hd95": "hd95_mm"}
-    writer.writerow(
-        ["case", "label", "name", *(units.get(m, m) for m in METRICS), "volume_ml", "reference_ml", "failed"]
-    )
+    metrics = [UNITS.get(metric, metric) for metric in METRICS]
+    writer.writerow(["case", "label", "name", *metrics, "volume_ml", "reference_ml", "failed"])
     for case in cases:
         for row in rows_of(labels):
             label = row["label"]
@@ -86,6 +85,16 @@ def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
             failed = "true" if case.is_failed(label) else ""
             writer.writerow([case.name, label, row["name"], *cells, *empty, failed])
     return table.getvalue()
+
+
+def from_csv(text: str) -> list[CaseScores]:
+    """The scores that ``to_csv`` wrote, without the reasons of failures."""
+    by_case: dict[str, dict[int, Scores]] = {}
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        if row["label"] != MEAN:
+            values = {name: float(row[UNITS.get(name, name)]) for name in (*METRICS, "volume_ml", "reference_ml")}
+            by_case.setdefault(row["case"], {})[int(row["label"])] = Scores(**values, failed=row["failed"] == "true")
+    return [CaseScores(name, by_label) for name, by_label in by_case.items()]
 
 
 def _p_value(values: list[float], others: list[float]) -> float | None:

@@ -10,11 +10,13 @@ import typing
 
 from .errors import InputError
 
+EXPECTED = {bool: "true or false", int: "a whole number", str: "a text", dict: "names with values"}
+
 
 def from_dict(cls: type, values: dict):
     """Instance of the dataclass ``cls`` with ``values`` in place of its defaults.
 
-    Fields may be bool, int, float, str, ``Literal``, ``tuple``, optional, or further dataclasses.
+    Fields may be bool, int, float, str, dict (unchecked), ``Literal``, ``tuple``, optional, or further dataclasses.
     Raises ``InputError`` for a name that ``cls`` does not have and for a value of another type.
     """
     if not isinstance(values, dict):
@@ -56,7 +58,7 @@ def _converted(name: str, value, hint):
         raise _bad_value(name, value, "a number")
     # bool is a subclass of int, so compare types instead of using isinstance
     if type(value) is not hint:
-        raise _bad_value(name, value, {bool: "true or false", int: "a whole number", str: "a text"}[hint])
+        raise _bad_value(name, value, EXPECTED[hint])
     return value
 
 

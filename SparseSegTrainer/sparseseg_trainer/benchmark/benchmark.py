@@ -1,0 +1,114 @@
+"""A benchmark from its plan to its tables, figures and report."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from ..case import CaseFailure
+from ..case_loop import summary_of
+from ..devices import choose_device
+from ..errors import InputError
+from ..files import write_text
+from ..reporting import Reporter
+from .cells import Cell, cells_of
+from .cohorts import DataFolder
+from .plan import Plan, read_plan
+from .report import Section, benchmark_page
+from .results import Row, read_rows, write_cases
+from .runner import Task, run_tasks
+from .tables import make_tables, write_tables
+
+
+def benchmark(
+    plan: Path,
+    out: Path,
+    data: Path | None = None,
+    devices: tuple[str, ...] = ("auto",),
+    at_a_time: int = 1,
+    run: bool = True,
+    reporter: Reporter | None = None,
+) -> dict:
+    """Runs the cells of ``plan`` that are not done in the folder ``out``, ``at_a_time`` of them over ``devices``.
+
+    ``data``: the folder of the data sets, if it is another than the plan's. Writes tables/, cases.csv and report.html
+    of all cells that are done; without ``run`` nothing else. Returns {"cases": number of cells done, "failed": [...],
+    "report": path, ...}. Raises InputError for a plan, data or a device that cannot be used, and ``Cancelled``.
+    """
+    reporter, out = reporter or Reporter(), Path(out).absolute()
+    for device in devices:
+        choose_device("cuda" if device.startswith("cuda:") else device)
+    if at_a_time < 1:
+        raise InputError("bad_setting", f"{at_a_time} cells at a time cannot run.", "Take 1 or more.")
+    read = read_plan(plan, data)
+    folders, cells = [], []
+    for number, one in enumerate(read.data):
+        reporter.progress("data", number / len(read.data), one.name)
+        folders.append(DataFolder.of(read, one, out))
+        cells.append(cells_of(read, one, folders[-1].cases, folders[-1].fingerprint))
+    failed: list[CaseFailure] = []
+    if run:
+        tasks = _tasks(folders, cells, out, failed, reporter)
+        failed += run_tasks(tasks, devices, at_a_time, partial(_tell, reporter), reporter)
+    every = [cell for some in cells for cell in some]
+    sections = [_section(read, folder, some, out, reporter) for folder, some in zip(folders, cells, strict=True)]
+    write_cases(out / "cases.csv", every, out)
+    write_text(out / "report.html", benchmark_page(read, sections, every, failed, out))
+    reporter.progress("report", 1)
+    done = sum(cell.is_done(out) for cell in every)
+    return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / "report.html"))
+
+
+def _tasks(
+    folders: list[DataFolder], cells: list[list[Cell]], out: Path, failed: list[CaseFailure], reporter: Reporter
+) -> list[Task]:
+    """The cells that are not done, with their cohorts written; those for which that fails join ``failed``."""
+    tasks = []
+    for data, some in zip(folders, cells, strict=True):
+        for cell in some:
+            if cell.is_done(out):
+                continue
+            try:
+                cohorts = [data.training(cell.scheme, cell.fold, reporter), data.test(cell.fold)]
+            except InputError as error:
+                failed.append(CaseFailure(cell.name, error.code, f"{cell.name}: {error.message}", error.advice))
+                continue
+            folder = cell.folder(out)
+            training, test = (os.path.relpath(cohort, folder) for cohort in cohorts)
+            job = {"kind": "cell", "settings": cell.settings, "cohort": training, "test": test, "out": "."}
+            tasks.append(Task(cell.name, folder, job))
+    return tasks
+
+
+def _tell(reporter: Reporter, task: Task, result: dict) -> None:
+    reporter.result(cell=task.name, dice=result["mean"]["dice"], seconds=result["seconds"])
+
+
+def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporter: Reporter) -> Section:
+    """Reads what the cells of a data set found, and writes its tables."""
+    rows = read_rows(cells, out)
+    tables = make_tables(plan, data.data.name, rows)
+    write_tables(tables, out / "tables")
+    return Section(data.data.name, _notes(data, cells), tables, _pictures(plan, data, rows, out, reporter))
+
+
+def _notes(data: DataFolder, cells: list[Cell]) -> list[str]:
+    notes = [f"{len(data.cases)} cases; split: {', '.join(dict.fromkeys(cell.fold.name for cell in cells))}."]
+    for scheme in dict.fromkeys(cell.scheme for cell in cells):
+        names = data.left_out(scheme)
+        if names:
+            notes.append(f"Not learned from with {scheme.name}, as nothing is labeled there: {', '.join(names)}.")
+    return notes
+
+
+def _pictures(plan: Plan, data: DataFolder, rows: list[Row], out: Path, reporter: Reporter) -> list:
+    """The figures; none, and a warning, where matplotlib is missing."""
+    try:
+        from .pictures import make_pictures
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("matplotlib"):
+            raise
+        reporter.warn("The report has no pictures: matplotlib is missing. Add it with: pip install 'sparseseg[report]'")
+        return []
+    return make_pictures(plan, data, rows, out, reporter)

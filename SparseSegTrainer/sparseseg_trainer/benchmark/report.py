@@ -1,0 +1,89 @@
+"""The benchmark's report: tables, figures, every training and every case on one page that loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..case import CaseFailure
+from ..report import EXPLANATION
+from ..scores import METRICS
+from ..web_page import failure_list, figure, page, sortable_table
+from .cells import Cell
+from .plan import Plan
+from .results import read_result, read_scores
+from .tables import Table
+
+if TYPE_CHECKING:
+    from ..pictures import Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report says of one data set; ``notes`` are sentences."""
+
+    title: str
+    notes: list[str]
+    tables: list[Table]
+    pictures: list[Picture]
+
+
+def benchmark_page(plan: Plan, sections: list[Section], cells: list[Cell], failed: list[CaseFailure], out: Path) -> str:
+    """The page as HTML; ``failed`` says which cells could not be done in this run, and why."""
+    done = [cell for cell in cells if cell.is_done(out)]
+    results = [read_result(cell, out) for cell in done]
+    machines = sorted({f"{result['device']}, PyTorch {result['torch']}" for result in results})
+    cases = [asdict(CaseFailure(**failure)) for result in results for failure in result["failed"]]
+    verdict = f"{len(done)} of {len(cells)} trainings are done"
+    verdict += f", {len(failed)} failed." if failed else "."
+    failures = f"<h2>Trainings that failed</h2>{failure_list([asdict(one) for one in failed])}" if failed else ""
+    failures += f"<h2>Cases that failed</h2>{failure_list(cases)}" if cases else ""
+    body = f"""<p>{verdict} {escape("; ".join(machines))}</p>
+<p>Click a heading to sort a table by it.</p>
+{failures}
+{"".join(map(_section, sections))}
+<h2>All trainings</h2>
+{_trainings(done, results, out)}
+<h2>All cases</h2>
+{_cases(done, out)}
+{EXPLANATION}"""
+    return page(plan.title or "SparseSeg benchmark", body)
+
+
+def _section(section: Section) -> str:
+    notes = "".join(f"<p class='note'>{escape(note)}</p>" for note in section.notes)
+    return f"<h2>{escape(section.title)}</h2>{notes}" + "".join(
+        [*map(_table, section.tables), *map(figure, section.pictures)]
+    )
+
+
+def _table(table: Table) -> str:
+    rows = []
+    for line in table.lines:
+        metrics = [(line.text(metric), line.figures[metric]["mean"]) for metric in table.metrics]
+        trainings = (table.cells(line)[-1], line.done)
+        rows.append([line.name, *metrics, line.cases, line.failed, trainings])
+    note = f"<p class='note'>{escape(table.note())}</p>"
+    return f"<h3>{escape(table.title)}</h3>{sortable_table(table.headings(), rows)}{note}"
+
+
+def _trainings(done: list[Cell], results: list[dict], out: Path) -> str:
+    rows = []
+    for cell, result in zip(done, results, strict=True):
+        described = [cell.data.name, cell.fold.name, cell.row, cell.method.method, cell.scheme.name, cell.seed]
+        drawn = [len(cell.fold.training), len(cell.fold.test)]
+        rows.append([*described, *drawn, *result["mean"].values(), (f"{result['seconds']:.0f}", result["seconds"])])
+    headings = ["Data", "Split", "Method", "Key", "Scheme", "Seed", "Learned from", "Tested on"]
+    return sortable_table([*headings, *METRICS.values(), "Seconds"], rows)
+
+
+def _cases(done: list[Cell], out: Path) -> str:
+    rows = []
+    for cell in done:
+        for case in read_scores(cell, out):
+            numbers = [case.value(metric) for metric in METRICS]
+            failed = "failed" if case.is_failed() else ""
+            rows.append([case.name, cell.data.name, cell.row, cell.seed, *numbers, failed])
+    return sortable_table(["Case", "Data", "Method", "Seed", *METRICS.values(), "Failed"], rows)

@@ -1,0 +1,51 @@
+"""What the commands share: settings from options, the reporter that was asked for, the exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from .console import ConsoleReporter
+from .errors import InputError
+from .jobs import run_job, supervise
+from .reporting import JsonReporter, Reporter, json_stdout, json_values
+
+
+def run_as_job(kind: str, settings: dict, reporter: Reporter, **arguments: Any) -> dict:
+    """Run the job that these command-line arguments describe."""
+    job = {"kind": kind, "settings": settings, **json_values(arguments)}
+    return run_job(job, Path.cwd(), reporter)
+
+
+def finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
+    """Run ``work`` with the reporter that was asked for and leave with its exit status."""
+    if as_json:
+        with json_stdout() as stream:
+            reporter = JsonReporter(stream)
+            status = supervise(lambda: work(reporter), reporter)
+    else:
+        if not sys.warnoptions:  # what libraries warn of is not for users, unless python -W asks for it
+            warnings.simplefilter("ignore")
+        with ConsoleReporter() as reporter:
+            status = supervise(lambda: work(reporter), reporter)
+    raise typer.Exit(status)
+
+
+def settings_of(more: list[str] | None, **given: Any) -> dict:
+    """The settings that were ``given``, and those of --set, whose values are JSON or plain text."""
+    settings = {name: value for name, value in given.items() if value is not None}
+    for item in more or ():
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise InputError("usage", f"--set {item} has no value.", "Write --set NAME=VALUE.")
+        try:
+            settings[name] = json.loads(text)
+        except ValueError:
+            settings[name] = text
+    return settings
