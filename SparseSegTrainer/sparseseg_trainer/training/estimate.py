@@ -30,7 +30,7 @@ from .supervised import shape_of, steps_for
 from .validation import LIVE, keep_aside
 
 REPEATS = 3  # measured steps, after one that warms up
-FIELDS = 6  # of the registration network for each slice: from neighbors one to three apart, both ways
+FIELDS = 3  # of the registration network for each slice: to and from the one before, and from the one before that
 
 
 def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Reporter | None = None) -> dict:
