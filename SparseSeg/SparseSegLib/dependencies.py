@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import subprocess
 from pathlib import Path
 
-import slicer
-from slicer.i18n import tr as _
-
 from sparseseg_trainer.errors import InputError
+
+from .translation import tr as _
 
 TORCH = ">=2.1"
 # MONAI's base package needs NumPy and PyTorch alone; what Slicer bundles is left as it is.
@@ -22,7 +22,20 @@ def ensureDependencies(*more: str) -> None:
     """Installs what is missing, ``more`` packages too, after asking. Raises InputError if something stays missing."""
     if torchState() == "missing":
         _installTorch()
-    if torchState() == "broken":
+    checkTorch()
+    _installPackages([*PACKAGES, *more])
+
+
+def checkTorch() -> None:
+    """Raises InputError unless PyTorch is there and whole; asks nothing and installs nothing, as scripts want it."""
+    state = torchState()
+    if state == "missing":
+        raise InputError(
+            "no_torch",
+            _("PyTorch is not installed."),
+            _("In Slicer, click Propagate or Train in the module SparseSeg, which installs it after asking."),
+        )
+    if state == "broken":
         raise InputError(
             "torch_broken",
             _("PyTorch is only half installed."),
@@ -31,7 +44,6 @@ def ensureDependencies(*more: str) -> None:
                 "Slicer's own folder has to have a short path, such as C:\\Slicer: long ones stop the installation."
             ),
         )
-    _installPackages([*PACKAGES, *more])
 
 
 def torchState() -> str:
@@ -59,17 +71,23 @@ def _installTorch() -> None:
             _("PyTorch is not installed, and neither is the extension that installs it."),
             _("Install the extension PyTorch (Extensions Manager), restart Slicer, and try again."),
         ) from error
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH) is None:
+    advice = _("Try again, or install it in the PyTorch Utils module.")
+    try:
+        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
+    except Exception as error:  # pip has failed, or what it has installed cannot be imported: the log says more
+        logging.exception("SparseSeg could not install PyTorch.")
         raise InputError(
-            "no_torch",
-            _("PyTorch was not installed."),
-            _("Try again, or install it in the PyTorch Utils module."),
-        )
+            "no_torch", _("PyTorch could not be installed: {error}.").format(error=error), advice
+        ) from error
+    if torch is None:  # the user has declined
+        raise InputError("no_torch", _("PyTorch was not installed."), advice)
 
 
 def _installPackages(packages: list[str]) -> None:
+    from slicer.packaging import pip_ensure  # the wheel slicer-core has none
+
     try:
-        slicer.packaging.pip_ensure(packages, requester="SparseSeg")
+        pip_ensure(packages, requester="SparseSeg")
     except RuntimeError as error:  # the user has declined
         raise InputError(
             "no_packages",

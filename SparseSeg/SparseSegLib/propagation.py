@@ -17,6 +17,7 @@ from sparseseg_trainer.files import write_text
 from sparseseg_trainer.slices import slice_axis, to_slices
 from sparseseg_trainer.volumes import read_image, read_label, write_label
 
+from .dependencies import checkTorch
 from .drawnSlices import checksumsOf, concernedSlices, drawnSlices, markPropagated
 from .nodeChecks import checkNodes
 from .segments import createEditorLogic, drawnSegmentIds, labelsOf, readLabel, writeLabel
@@ -61,6 +62,7 @@ class PropagationJob(TemporaryJob):
         reachesLast: bool = False,
         settings: dict | None = None,
         saveStateForUndo: Callable[[], None] | None = None,
+        onInstant: Callable[[PropagationResult], None] = lambda result: None,
     ):
         """``segmentIds`` are those to propagate together (default: all that are not empty).
 
@@ -69,7 +71,7 @@ class PropagationJob(TemporaryJob):
         given here, the whole volume may change. ``reachesFirst`` and ``reachesLast`` say that the structure reaches
         the volume's first or last slice, which otherwise counts as background. ``settings`` are the trainer's,
         {"quality": "instant"} for instance. ``saveStateForUndo`` is the window's own (qMRMLSegmentEditorWidget) where
-        there is one.
+        there is one. ``onInstant`` hears of the instant result, once it is in the segments.
         """
         checkNodes(volumeNode, segmentationNode)
         self.volumeNode = volumeNode
@@ -102,6 +104,7 @@ class PropagationJob(TemporaryJob):
         self.editorLogic = createEditorLogic(segmentationNode, volumeNode)
         self._saveStateForUndo = saveStateForUndo or self.editorLogic.SaveStateForUndo
         self._stateSaved = False
+        self._onInstant = onInstant
         # The case is named after the volume, in letters that a file name may have.
         self._case = re.sub(r"[^\w.-]", "_", volumeNode.GetName()).strip("._") or "volume"
         super().__init__()
@@ -111,6 +114,7 @@ class PropagationJob(TemporaryJob):
         """Shows an instant result, which the refined one replaces later."""
         if event["event"] == "result" and event.get("partial") and not self._change():
             self._import(self.folder / event["label"])
+            self._onInstant(self._told(event["confidence"]))
 
     def bring(self, result: dict) -> PropagationResult:
         """Brings the result into the segments."""
@@ -121,7 +125,14 @@ class PropagationJob(TemporaryJob):
             self.keep("out")
             raise InputError("nodes_changed", change, _("The result is kept in {path}.").format(path=path))
         self._import(path)
-        return PropagationResult(self.geometry.size[self.axis], self._confidence(), self._probability())
+        with (self.folder / "out" / "confidence.csv").open(encoding="utf-8", newline="") as file:
+            confidence = [float(row["confidence"]) for row in csv.DictReader(file)]
+        return self._told(confidence, self._probability())
+
+    def _told(self, confidence: Sequence[float], probability: np.ndarray | None = None) -> PropagationResult:
+        """What is told of a result whose slices have this ``confidence``."""
+        concerned = {index: value for index, value in enumerate(confidence) if index in self._concerned}
+        return PropagationResult(len(confidence), concerned, probability)
 
     def _segments(self) -> list:
         return [self.segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in self.segmentIds]
@@ -164,11 +175,6 @@ class PropagationJob(TemporaryJob):
             return _("'{name}' was changed during the propagation.").format(name=self.volumeNode.GetName())
         return ""
 
-    def _confidence(self) -> dict[int, float]:
-        with (self.folder / "out" / "confidence.csv").open(encoding="utf-8", newline="") as file:
-            values = {int(row["slice"]): float(row["confidence"]) for row in csv.DictReader(file)}
-        return {index: value for index, value in values.items() if index in self._concerned}
-
     def _probability(self) -> np.ndarray | None:
         paths = list((self.folder / "out" / "probabilities").glob(f"{self._case}_*.nrrd"))
         return sum(read_image(path).array for path in paths) if paths else None
@@ -180,6 +186,7 @@ def propagate(volumeNode, segmentationNode, waitForCompletion: bool = True, **op
     ``options`` are those of ``PropagationJob``. Without ``waitForCompletion`` the job has just been started:
     call its ``update`` from a timer. ``job.editorLogic.Undo()`` takes the result back. Raises InputError.
     """
+    checkTorch()
     job = PropagationJob(volumeNode, segmentationNode, **options)
     job.start()
     if waitForCompletion:

@@ -12,11 +12,13 @@ from sparseseg_trainer.model_info import SUFFIX, read_info
 from sparseseg_trainer.slices import slice_axis
 from sparseseg_trainer.volumes import read_label
 
+from .dependencies import checkTorch
 from .drawnSlices import markPropagated
 from .job import writeJob
 from .nodeChecks import checkNodes, checkVolume
 from .segments import addSegments, createEditorLogic, inOrder, newSegmentation, segmentsOf, writeLabel
 from .temporaryJob import TemporaryJob
+from .translation import tr as _
 from .volumeFiles import geometryOf, writeVolume
 
 RESULTS = "results"  # folder in a cohort's: one folder a model
@@ -75,8 +77,8 @@ class SegmentJob(TemporaryJob):
             self.keep("out")
             raise InputError(
                 "nodes_changed",
-                "The volume or the segmentation was changed or removed meanwhile.",
-                f"The result is kept in {path}.",
+                _("The volume or the segmentation was changed or removed meanwhile."),
+                _("The result is kept in {path}.").format(path=path),
             )
         label = read_label(path, self.geometry)
         node = self.segmentationNode or newSegmentation(self.volumeNode)
@@ -86,7 +88,7 @@ class SegmentJob(TemporaryJob):
         label = inOrder(label, self.labels)
         writeLabel(label, node, segmentIds, self.volumeNode, editorLogic)
         # Nobody has drawn this: slices that are corrected from now on count as annotated, and no others.
-        markPropagated(label, self._axis, segmentsOf(node, segmentIds), [{} for _ in segmentIds], (), "")
+        markPropagated(label, self._axis, segmentsOf(node, segmentIds), [{}] * len(segmentIds), (), "")
         return NewSegments(node, segmentIds)
 
     def _isChanged(self) -> bool:
@@ -121,8 +123,8 @@ class EvaluateJob(TemporaryJob):
         if not references:
             raise InputError(
                 "no_reference",
-                "No case of the cohort is drawn on all slices.",
-                "Add a case with every slice drawn, and say so when you add it.",
+                _("No case of the cohort is drawn on all slices."),
+                _("Add a case with every slice drawn, and say so when you add it."),
             )
         super().__init__()
         write_cohort(self.folder / "reference", references, cohort.labels)
@@ -154,6 +156,7 @@ def segment(volumeNode, model, segmentationNode=None, waitForCompletion: bool = 
     ``options`` are those of ``SegmentJob``. Without ``waitForCompletion`` call the job's ``update`` from a timer until
     ``isFinished``, then ``finish``. Raises InputError.
     """
+    checkTorch()
     job = SegmentJob(volumeNode, model, segmentationNode, **options)
     job.start()
     return job.wait() if waitForCompletion else job
@@ -161,6 +164,7 @@ def segment(volumeNode, model, segmentationNode=None, waitForCompletion: bool = 
 
 def segmentCohort(cohortFolder, model, waitForCompletion: bool = True, **options):
     """Segments all cases of a cohort: returns the trainer's summary, or the started job. Raises InputError."""
+    checkTorch()
     job = CohortSegmentJob(cohortFolder, model, **options)
     job.start()
     return job.wait() if waitForCompletion else job

@@ -9,8 +9,10 @@ from pathlib import Path
 from sparseseg_trainer.case import check_case_name
 from sparseseg_trainer.errors import InputError
 
+from .dependencies import checkTorch
 from .job import Job, writeJob
 from .temporaryJob import TemporaryJob
+from .translation import tr as _
 
 JOB = "job"  # folder in the model's; as long as it is there, the training has not ended
 
@@ -33,8 +35,8 @@ class TrainingJob(Job):
         if not resume and modelFolder.exists() and any(modelFolder.iterdir()):
             raise InputError(
                 "model_exists",
-                f"There is a model or an unfinished training '{modelFolder.name}' already.",
-                "Choose another name for the new model.",
+                _("There is a model or an unfinished training '{name}' already.").format(name=modelFolder.name),
+                _("Choose another name for the new model."),
             )
         self.modelFolder = modelFolder
         super().__init__(modelFolder / JOB)
@@ -73,8 +75,8 @@ def begun(modelFolder: Path) -> tuple[Path, dict]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "no_training",
-            f"There is no unfinished training in {modelFolder}.",
-            "Start a new training.",
+            _("There is no unfinished training in {folder}.").format(folder=modelFolder),
+            _("Start a new training."),
         ) from error
 
 
@@ -107,6 +109,7 @@ def train(cohortFolder, modelFolder, waitForCompletion: bool = True, **settings)
     A training that was begun there before goes on. Without ``waitForCompletion`` the job has just been started: call
     its ``update`` from a timer. Raises InputError.
     """
+    checkTorch()
     if (Path(modelFolder) / JOB).is_dir():
         job = TrainingJob(cohortFolder, modelFolder, settings, resume=True)
     else:

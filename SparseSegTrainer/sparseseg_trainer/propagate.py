@@ -126,7 +126,7 @@ def propagate(
         result = _propagate_into(path, volume, given, settings, reporter)
         if settings.probabilities:
             _write_probabilities(volume, result, out / "probabilities" / case.name, given)
-        confidence.extend((case.name, index, round(float(value), 3)) for index, value in enumerate(result.confidence))
+        confidence.extend((case.name, index, value) for index, value in enumerate(_rounded(result)))
         return replace(case, label=path, annotated_slices=None)
 
     done = run_cases(given.cases, failed, work, "propagate", reporter)
@@ -170,8 +170,7 @@ def propagate_file(
     result = _propagate_into(out, volume, cohort, settings, reporter)
     if settings.probabilities:
         _write_probabilities(volume, result, out.with_name(out.name.split(".")[0] + "_probability"), cohort)
-    confidence = [round(float(value), 3) for value in result.confidence]
-    return summary_of(1, [], label=str(out), confidence=confidence)
+    return summary_of(1, [], label=str(out), confidence=_rounded(result))
 
 
 def _propagate_into(
@@ -181,11 +180,16 @@ def _propagate_into(
 
     def write_instant(instant: Propagation) -> None:
         _write(volume, instant, path, cohort)
-        reporter.result(partial="instant", case=volume.case.name, label=str(path))
+        reporter.result(partial="instant", case=volume.case.name, label=str(path), confidence=_rounded(instant))
 
     result = propagate_case(volume, settings, reporter, write_instant)
     _write(volume, result, path, cohort)
     return result
+
+
+def _rounded(result: Propagation) -> list[float]:
+    """The confidence of each slice as it is told."""
+    return [round(float(value), 3) for value in result.confidence]
 
 
 def _write(volume: SparseVolume, result: Propagation, path: Path, cohort: Cohort) -> None:

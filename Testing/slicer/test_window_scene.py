@@ -107,6 +107,8 @@ def test_the_result_goes_to_the_volume_it_was_started_for(a_window, a_trainer_th
     writeResult(job, "Ann", label)
     (job.client.folder / "instant.nrrd").write_bytes((job.client.folder / "out" / "labels" / "Ann.nrrd").read_bytes())
     drawn(a_window, "Bob")
+    waitFor(lambda: annCase.confidence)
+    assert set(annCase.confidence) == {0.25}  # that of the instant result
     (job.client.folder / "go").touch()
     waitFor(lambda: not a_window.jobRunner.isRunning())
     assert a_window.case.confidence == []

@@ -125,11 +125,12 @@ def test_the_instant_result_is_there_before_the_refined_one(files):
 
     class Listening(Reporter):
         def result(self, **fields):
-            heard.append((fields["partial"], read_label(out, geometry)))
+            heard.append((fields, read_label(out, geometry)))
 
     propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], reporter=Listening())
-    [(partial, instant)] = heard
-    assert partial == "instant" and instant.any()
+    [(told, instant)] = heard
+    assert told["partial"] == "instant" and instant.any()
+    assert told["confidence"][7] == 1 > min(told["confidence"])
     assert not np.array_equal(instant, read_label(out, geometry))
 
 

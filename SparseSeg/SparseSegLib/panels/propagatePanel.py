@@ -101,11 +101,11 @@ class PropagatePanel(Panel):
         self.window.jobRunner.run(
             lambda: self._createJob(case),
             self.ui.jobPlace,
-            onFinished=lambda result: self.onFinished(case, result),
+            onFinished=lambda result: self.onResult(case, result),
         )
 
-    def onFinished(self, case: CaseParameters, result: PropagationResult) -> None:
-        """The segments have the result; what else it tells goes to the case."""
+    def onResult(self, case: CaseParameters, result: PropagationResult) -> None:
+        """The segments have the instant result or the final one; what else it tells goes to the case."""
         before = case.confidence or [0.0] * result.slices
         case.confidence = [result.confidence.get(index, value) for index, value in enumerate(before)]
         self._visited = set()
@@ -162,4 +162,5 @@ class PropagatePanel(Panel):
                 "probabilities": parameters.showCertainty,
             },
             saveStateForUndo=saveStateForUndo,
+            onInstant=lambda result: self.onResult(case, result),
         )
