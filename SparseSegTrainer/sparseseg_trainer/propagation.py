@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from .registration import displacement_fields, warp
 
 GAP_WEIGHTS = {1: 1.0, 2: 0.7}  # a slice hears the two slices before it, which drifts less than hearing one alone
-# Slices after which trust in a travelled label has fallen to 1/e, however well the fields agree: with this value, confidence
-# is nearest to a slice's Dice, on development cases: 8 left atria, 10 hippocampi, 7 prostates, one drawn slice each.
+# Slices after which trust in a travelled label has fallen to 1/e, however well the fields agree. With this value
+# confidence is nearest to a slice's Dice, on development cases: 8 left atria, 10 hippocampi, 7 prostates.
 FADING = 50.0
 
 
