@@ -109,6 +109,6 @@ def _pictures(plan: Plan, data: DataFolder, rows: list[Row], out: Path, reporter
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
-        reporter.warn("The report has no pictures: matplotlib is missing. Add it with: pip install 'sparseseg[report]'")
+        reporter.warn("The report has no pictures: matplotlib is missing. Add it with: pip install matplotlib")
         return []
     return make_pictures(plan, data, rows, out, reporter)

@@ -45,6 +45,8 @@ class DataFolder:
     def training(self, scheme: Scheme, fold: Fold, reporter: Reporter) -> Path:
         """The cohort with what the scheme draws of the fold's training cases. Raises InputError."""
         folder = self._drawn(scheme, reporter) if scheme.name != DENSE else self._dense()
+        if not {case.name for case in read_cohort(folder).cases} & set(fold.training):
+            raise _nothing_drawn(scheme)
         return self._part(folder, fold.name, fold.training)
 
     def test(self, fold: Fold) -> Path:
@@ -69,7 +71,10 @@ class DataFolder:
     def _drawn(self, scheme: Scheme, reporter: Reporter) -> Path:
         folder = self._scheme_folder(scheme)
         if not (folder / FILE_NAME).is_file():
-            sparsify(self._dense(), folder, scheme.slices, scheme.extents, reporter)
+            sparse = sparsify(self._dense(), folder, scheme.slices, scheme.extents, reporter)
+            if not sparse["cases"]:
+                (folder / FILE_NAME).unlink()
+                raise _nothing_drawn(scheme)
         return folder
 
     def _part(self, folder: Path, name: str, names: tuple[str, ...]) -> Path:
@@ -83,3 +88,11 @@ class DataFolder:
         if not (folder / FILE_NAME).is_file():
             write_cohort(folder, cases, Cohort(self.folder, cases).labels)
         return folder
+
+
+def _nothing_drawn(scheme: Scheme) -> InputError:
+    return InputError(
+        "nothing_drawn",
+        f"No training case has a label on the slices '{scheme.slices}' of the scheme '{scheme.name}'.",
+        "Choose other slices in the plan.",
+    )
