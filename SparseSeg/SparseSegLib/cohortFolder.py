@@ -15,6 +15,7 @@ from sparseseg_trainer.labels import FILE_NAME as LABELS_FILE
 from sparseseg_trainer.labels import Label, read_labels
 from sparseseg_trainer.volumes import read_geometry
 
+from .translation import tr as _
 from .volumeFiles import fileName
 
 IMAGES = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd")
@@ -99,8 +100,8 @@ def checkNew(folder: Path, name: str, rows: list[dict[str, str]]) -> None:
     if name.casefold() in (cell(row, "case").casefold() for row in rows):
         raise InputError(
             "duplicate_case",
-            f"The cohort {folder.name} has a case '{name}' already.",
-            "Rename the volume to add it as another case, or remove the case from the table first.",
+            _("The cohort {folder} has a case '{name}' already.").format(folder=folder.name, name=name),
+            _("Rename the volume to add it as another case, or remove the case from the table first."),
         )
 
 

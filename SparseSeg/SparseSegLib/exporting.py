@@ -16,6 +16,7 @@ from .job import writeJob
 from .nodeChecks import checkNodes
 from .segments import drawnSegmentIds, labelsOf, readLabel
 from .temporaryJob import TemporaryJob
+from .translation import tr as _
 from .volumeFiles import geometryOf
 
 SEGMENTATION, DICOM = ".seg.nrrd", ".dcm"
@@ -31,7 +32,9 @@ def exportSegmentation(segmentationNode, volumeNode, path: Path, segmentIds: Seq
     segmentIds = _checked(segmentationNode, volumeNode, segmentIds)
     if full_suffix(path) not in WRITABLE:
         raise InputError(
-            "bad_suffix", f"{path.name} has a suffix that cannot be written.", f"Use one of {', '.join(WRITABLE)}."
+            "bad_suffix",
+            _("{name} has a suffix that cannot be written.").format(name=path.name),
+            _("Use one of {suffixes}.").format(suffixes=", ".join(WRITABLE)),
         )
     if full_suffix(path) == SEGMENTATION:
         _writeSegmentation(segmentationNode, path)
@@ -86,7 +89,7 @@ def exportWithSlicer(segmentationNode, volumeNode, path: Path) -> None:
             problem = exporter.export(exportables)
             written = sorted(folder.rglob("*.dcm"))
             if not written:
-                raise cannot_write(Path(path), problem or "Slicer's exporter gave no file")
+                raise cannot_write(Path(path), problem or _("Slicer's exporter gave no file"))
             shutil.move(written[0], temporary)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -105,8 +108,8 @@ def seriesFiles(volumeNode) -> list[Path]:
     if not files or not all(_isDicom(file) for file in files):
         raise InputError(
             "not_dicom",
-            f"'{volumeNode.GetName()}' was not loaded from a DICOM series.",
-            "Load the volume with Slicer's DICOM module, or export as .seg.nrrd or NIfTI.",
+            _("'{name}' was not loaded from a DICOM series.").format(name=volumeNode.GetName()),
+            _("Load the volume with Slicer's DICOM module, or export as .seg.nrrd or NIfTI."),
         )
     return files
 
@@ -125,8 +128,8 @@ def _checked(segmentationNode, volumeNode, segmentIds: Sequence[str]) -> list[st
     if not segmentIds:
         raise InputError(
             "nothing_drawn",
-            f"Nothing is drawn in '{segmentationNode.GetName()}'.",
-            "Draw or segment a structure, then export it.",
+            _("Nothing is drawn in '{name}'.").format(name=segmentationNode.GetName()),
+            _("Draw or segment a structure, then export it."),
         )
     return segmentIds
 

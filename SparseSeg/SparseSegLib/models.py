@@ -10,6 +10,8 @@ from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.files import whole_file
 from sparseseg_trainer.model_info import SUFFIX, ModelInfo, pack_files, read_file, read_info
 
+from .translation import tr as _
+
 
 @dataclass(frozen=True)
 class StoredModel:
@@ -59,8 +61,8 @@ def importModel(file: Path, folder: Path) -> Path:
     if target.exists() or target.with_suffix("").exists():
         raise InputError(
             "model_exists",
-            f"There is a model '{target.stem}' already.",
-            "Rename the file, then import it.",
+            _("There is a model '{name}' already.").format(name=target.stem),
+            _("Rename the file, then import it."),
         )
     _copy(file, target)
     return target

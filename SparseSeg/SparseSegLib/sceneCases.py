@@ -32,6 +32,7 @@ from .segments import (
     segmentsOf,
     writeLabel,
 )
+from .translation import tr as _
 from .volumeFiles import caseName, geometryOf, writeVolume
 
 CASE = "SparseSeg.Case"  # attribute of an opened volume: cohort folder and case, as written by ``_mark``
@@ -76,8 +77,8 @@ def addCase(
     if not annotated:
         raise InputError(
             "nothing_drawn",
-            f"Nothing is drawn in '{segmentationNode.GetName()}'.",
-            "Draw the structure on one slice, then add the case.",
+            _("Nothing is drawn in '{name}'.").format(name=segmentationNode.GetName()),
+            _("Draw the structure on one slice, then add the case."),
         )
     rows = rowsOf(folder)
     opened = openedName(folder, volumeNode)
@@ -146,7 +147,7 @@ def openCase(folder: Path, name: str) -> OpenedCase:
 
 def openedName(folder: Path, volumeNode) -> str:
     """The case of this cohort that the volume was opened from or added as; empty if there is none any more."""
-    where, _, name = (volumeNode.GetAttribute(CASE) or "").rpartition("|")
+    where, _bar, name = (volumeNode.GetAttribute(CASE) or "").rpartition("|")
     return name if where == str(Path(folder).resolve()) and name in caseNames(folder) else ""
 
 
@@ -201,7 +202,9 @@ def _loadImage(case: Case):
         volumeNode = slicer.util.loadVolume(str(path), {"name": case.name, "singleFile": False})
     except RuntimeError as error:
         raise InputError(
-            "not_an_image", f"Slicer cannot read the volume {case.image}.", "Check that the file is complete."
+            "not_an_image",
+            _("Slicer cannot read the volume {path}.").format(path=case.image),
+            _("Check that the file is complete."),
         ) from error
     volumeNode.SetName(case.name)
     return volumeNode

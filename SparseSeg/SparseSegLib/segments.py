@@ -137,8 +137,8 @@ def inOrder(label: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     if unknown.size:
         raise InputError(
             "unknown_label",
-            f"The label has the value {unknown[0]}, which has no name.",
-            "Add it to labels.json in the folder of the cohort, or correct the label.",
+            _("The label has the value {value}, which has no name.").format(value=unknown[0]),
+            _("Add it to labels.json in the folder of the cohort, or correct the label."),
         )
     return numbers[label]
 
