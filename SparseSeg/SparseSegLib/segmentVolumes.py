@@ -16,7 +16,11 @@ def segmentVolumes(segmentationNode, segmentIds: Sequence[str], volumeNode) -> d
     except ImportError:  # plain Python with the wheel slicer-core
         return {segmentId: milliliters(segmentationNode, segmentId, volumeNode) for segmentId in segmentIds}
     logic = SegmentStatisticsLogic()
-    logic.getParameterNode().SetParameter("Segmentation", segmentationNode.GetID())
+    # Parameters of its own: those of the user's Segment Statistics may leave out hidden segments, or volumes.
+    parameters = logic.createParameterNode()
+    logic.setParameterNode(parameters)
+    parameters.SetParameter("Segmentation", segmentationNode.GetID())
+    parameters.SetParameter("visibleSegmentsOnly", "False")
     logic.computeStatistics()
     statistics = logic.getStatistics()
     return {segmentId: float(statistics.get((segmentId, VOLUME), 0)) for segmentId in segmentIds}
