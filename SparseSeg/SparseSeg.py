@@ -43,6 +43,8 @@ class SparseSegWidget(ScriptedLoadableModuleWidget):
         from SparseSegLib.window import Window
 
         self.window = Window(self.layout, SparseSegLogic())
+        if self.parent.isEntered:  # after a reload, Slicer does not enter it again
+            self.enter()
 
     def enter(self):
         self.window.enter()
@@ -110,6 +112,10 @@ class SparseSegTest(ScriptedLoadableModuleTest):
     """One propagation in the running application, on a volume made here."""
 
     def setUp(self):
+        from SparseSegLib.dependencies import torchState
+
+        if torchState() != "installed":
+            self.skipTest("PyTorch is not installed: click Propagate in the module first.")
         slicer.mrmlScene.Clear()
 
     def runTest(self):
@@ -117,6 +123,8 @@ class SparseSegTest(ScriptedLoadableModuleTest):
         self.test_a_disk_drawn_on_one_slice_becomes_a_cylinder_and_undo_takes_it_back()
 
     def test_a_disk_drawn_on_one_slice_becomes_a_cylinder_and_undo_takes_it_back(self):
+        from SparseSegLib.segmentVolumes import segmentVolumes
+
         rows, columns = np.mgrid[:64, :64]
         disk = (rows - 32) ** 2 + (columns - 32) ** 2 < 15**2
         cylinder = np.zeros((20, 64, 64), np.int16)
@@ -134,6 +142,8 @@ class SparseSegTest(ScriptedLoadableModuleTest):
         result = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
         self.assertTrue(np.array_equal(result[10], drawn[10]))
         self.assertGreater(result[6:14].sum(), 0.8 * 8 * disk.sum())
+        milliliters = segmentVolumes(segmentationNode, [segmentId], volumeNode)
+        self.assertAlmostEqual(milliliters[segmentId], result.sum() / 1000)
         job.editorLogic.Undo()
         result = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
         self.assertTrue(np.array_equal(result, drawn))

@@ -184,10 +184,7 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
         self._python.setup()
 
     def reload(self) -> None:
-        wasEntered, self._isEntered = self._isEntered, False
         self._create()
-        if wasEntered:
-            self.enter()
 
     def self(self):
         return self._python
