@@ -48,6 +48,7 @@ class JobClient:
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
+            "PYTHONSAFEPATH": "1",  # no modules from the folder that Slicer happens to be in
         }
         windows = os.name == "nt"
         with (self.folder / "stderr.txt").open("wb") as log:
@@ -99,7 +100,8 @@ class JobClient:
         if self._process is None or self._process.poll() is not None:
             return
         if os.name == "nt":  # PythonSlicer is a launcher: ending it alone would leave Python running
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True)
+            taskkill = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
+            subprocess.run(taskkill, capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW)
         else:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
