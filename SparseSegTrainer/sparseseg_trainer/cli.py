@@ -11,7 +11,7 @@ try:
 
     from .commands import finish, run_as_job, settings_of
 except ModuleNotFoundError as error:
-    raise SystemExit(f"The command line needs the package {error.name}: pip install 'sparseseg[cli]'") from error
+    raise SystemExit(f"The command line needs the package {error.name}: pip install typer rich") from error
 
 from .errors import InputError
 from .reporting import Reporter

@@ -159,7 +159,7 @@ def _pictures(
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("matplotlib"):
             raise
-        advice = "Add it with: pip install 'sparseseg[report]'"
+        advice = "Add it with: pip install matplotlib"
         reporter.warn(f"The report has no pictures: matplotlib is missing. {advice}")
         return []
     pictures = case_pictures(truth, predicted, cases, reporter)

@@ -127,7 +127,8 @@ def _unexpected(error: Exception, log: Path | None) -> tuple[str, str, str]:
         return (
             "missing_package",
             f"The Python package '{error.name}' is not installed.",
-            "Install SparseSeg with all it needs: pip install 'sparseseg[cli,report]'.",
+            "In Slicer, click Propagate in the module SparseSeg, which installs it after asking; elsewhere, run "
+            "pip install '.[cli,report]' in the folder of SparseSeg.",
         )
     where = f"the file {log}" if log else "the lines above"
     return (

@@ -18,7 +18,7 @@ if importlib.util.find_spec("slicer") is None:
     @pytest.hookimpl(wrapper=True)
     def pytest_pycollect_makemodule(module_path, parent):
         yield
-        pytest.skip("slicer-core is not installed: pip install 'sparseseg[headless]'", allow_module_level=True)
+        pytest.skip("slicer-core is not installed: pip install '.[headless]'", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)
