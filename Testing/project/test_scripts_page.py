@@ -71,4 +71,5 @@ def test_the_scripts_page_runs_from_top_to_bottom(what_the_page_names, a_slicer,
     assert (folder / "report" / "report.html").is_file()
     assert names["labels"][0].name == "structure"
     assert len(names["found"].segmentIds) == 1
+    assert [case.name for case in read_cohort(names["summary"]["out"]).cases] == [names["name"]] == ["volume"]
     assert "cohort.csv" in capsys.readouterr().out
