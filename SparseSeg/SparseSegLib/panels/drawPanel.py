@@ -47,7 +47,9 @@ class DrawPanel(Panel):
         if states.obstacle:
             return states.obstacle
         if not states.drawn:
-            return _("Draw each structure on this slice. “Add” makes a segment for a further structure.")
+            return _(
+                "Draw each structure on this slice, a segment each. Double-click a segment's color to say what it is."
+            )
         return _("Annotated: {slices}. Correct any slice, and it counts as annotated too.").format(
             slices=", ".join(map(str, states.drawn))
         )
