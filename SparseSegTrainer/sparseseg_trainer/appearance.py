@@ -18,7 +18,8 @@ NEIGHBOUR_WEIGHT = 0.5
 REACH = 10.0  # pixels over which the weight of background falls to 1/e: what is far away does not matter
 FAR = 0.02  # weight of the background far away
 PENALTY = 1e-3  # on squared coefficients
-ITERATIONS = 40
+ITERATIONS = 30
+PIXELS = 25_000  # that are learned from at most, evenly chosen: more make no difference but in time
 LIMIT = 4.0  # of the evidence, in logits: a single pixel never outvotes a certain label
 
 
@@ -33,8 +34,10 @@ def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor)
     chosen, weights = _training_slices(len(values), drawn, absent.cpu().numpy())
     known = labels[chosen].cpu().numpy()
     pixels = _pixel_weights(known, weights)
-    sample = torch.from_numpy(_expanded(basis[chosen])).flatten(0, 2)
-    coefficients = _fitted(sample, torch.from_numpy(known).long().flatten(), torch.from_numpy(pixels).flatten())
+    some = slice(None, None, max(1, known.size // PIXELS))
+    sample = torch.from_numpy(_expanded(basis[chosen].reshape(known.size, -1)[some]))
+    label, weight = torch.from_numpy(known.ravel()[some]).long(), torch.from_numpy(pixels.ravel()[some])
+    coefficients = _fitted(sample, label, weight / weight.sum())
     logits = np.stack([_expanded(plane) @ coefficients for plane in basis])
     evidence = gaussian_filter(logits - logits[..., :1], (1, 0.7, 0.7, 0))[..., 1:]
     evidence = torch.from_numpy(evidence).movedim(-1, 1).clamp(-LIMIT, LIMIT)
