@@ -173,6 +173,7 @@ def test_the_segmentation_is_exported_as_dicom_with_its_codes(
     monkeypatch.setattr("SparseSegLib.exportDialog.askNewFile", lambda *_: tmp_path / "t2.dcm")
     a_window.update()
     click(panel.ui.exportButton)
+    assert a_window.jobRunner.ui.cancelButton.isEnabled()  # though there is no model to segment with
     assert finish(a_window) == "Done."
     written = pydicom.dcmread(tmp_path / "t2.dcm")
     source = pydicom.dcmread(sorted(data("dicom/ProstateX-0000_T2").iterdir())[0], stop_before_pixels=True)
