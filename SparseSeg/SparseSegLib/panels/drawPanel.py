@@ -98,6 +98,7 @@ class DrawPanel(Panel):
         )
 
     def enter(self) -> None:
+        self.editor.updateEffectList()  # some may have been registered since, if this is Slicer's startup module
         self.editor.setupViewObservations()
         self.editor.installKeyboardShortcuts()
 
