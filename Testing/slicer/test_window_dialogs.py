@@ -7,6 +7,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
+from scenes import data  # noqa: E402
 from test_window_cohort import Database  # noqa: E402
 from windows import panelOf, waitFor, writeCohort  # noqa: E402
 
@@ -55,6 +56,7 @@ def test_series_are_chosen_from_a_list(a_window, monkeypatch):
 
     from SparseSegLib.dicomSeries import askSeries
 
+    data("dicom/ProstateX-0000_T2")  # skips here where it is missing: before a dialog is awaited
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
     answer(lambda dialog: dialog.findChild(qt.QListWidget).setCurrentRow(0))
     [series] = askSeries()
