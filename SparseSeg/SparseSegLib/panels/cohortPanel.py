@@ -39,9 +39,7 @@ class CohortPanel(Panel):
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.onFolderChanged)
         self.ui.caseTable.connect("itemSelectionChanged()", self.onSelectionChanged)
         self.ui.caseTable.connect("cellDoubleClicked(int,int)", self.onOpenClicked)
-        for name in ("addCurrent", "addFiles", "addFolder", "addDicom", "addLoaded", "open", "remove"):
-            handler = getattr(self, f"on{name[0].upper()}{name[1:]}Clicked")
-            getattr(self.ui, f"{name}Button").connect("clicked(bool)", handler)
+        self.connectButtons("addCurrent", "addFiles", "addFolder", "addDicom", "addLoaded", "open", "remove")
 
     @property
     def folder(self) -> Path:

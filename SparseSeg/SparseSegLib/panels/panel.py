@@ -21,6 +21,12 @@ class Panel:
         self._toolTips = {}
         self._bound = None
 
+    def connectButtons(self, *names: str) -> None:
+        """Connects each button, ``nameButton`` in the .ui file, to the method ``onNameClicked``."""
+        for name in names:
+            handler = getattr(self, f"on{name[0].upper()}{name[1:]}Clicked")
+            getattr(self.ui, f"{name}Button").connect("clicked(bool)", handler)
+
     def obstacle(self) -> str:
         """Why nothing can be done here yet, in one sentence with what to do; empty if it can."""
         return ""

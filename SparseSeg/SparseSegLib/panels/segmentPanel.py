@@ -47,9 +47,7 @@ class SegmentPanel(Panel):
         self.ui.folderEdit.currentPath = str(self.folder)
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.onFolderChanged)
         self.ui.modelBox.connect("activated(int)", self.onModelChosen)
-        for name in ("import", "exportModel", "segment", "segmentCohort", "report"):
-            handler = getattr(self, f"on{name[0].upper()}{name[1:]}Clicked")
-            getattr(self.ui, f"{name}Button").connect("clicked(bool)", handler)
+        self.connectButtons("import", "exportModel", "segment", "segmentCohort", "report")
         self.ui.exportButton.connect("clicked(bool)", self.onExportClicked)
 
     @property

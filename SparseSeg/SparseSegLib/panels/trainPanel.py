@@ -43,9 +43,7 @@ class TrainPanel(Panel):
         self.ui.nameEdit.connect("textChanged(QString)", self.onSettingsChanged)
         for box in (self.ui.methodBox, self.ui.presetBox):
             box.connect("currentIndexChanged(int)", self.onSettingsChanged)
-        for name in ("estimate", "train", "plot", "resume", "discard", "picture", "files"):
-            handler = getattr(self, f"on{name[0].upper()}{name[1:]}Clicked")
-            getattr(self.ui, f"{name}Button").connect("clicked(bool)", handler)
+        self.connectButtons("estimate", "train", "plot", "resume", "discard", "picture", "files")
 
     @property
     def folder(self) -> Path:
