@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from .cohort import CaseFailure, Cohort, read_cohort
@@ -15,6 +16,7 @@ from .metrics import measure, measure_missing
 from .report import report_page
 from .reporting import Reporter, TimeLeft
 from .scores import METRICS, CaseScores, rows_of, summarize, to_csv
+from .web_page import pictures_or_none
 
 SCHEMA = 1
 
@@ -65,7 +67,8 @@ def evaluate(
     write_text(out / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     reporter.progress("report", 0)
-    pictures = _pictures(truth, predicted, cases, settings, reporter) if settings.pictures else []
+    make_pictures = partial(_pictures, truth, predicted, cases, settings, reporter)
+    pictures = pictures_or_none(make_pictures, reporter) if settings.pictures else []
     report = out / "report.html"
     write_text(report, report_page(cases, labels, content, pictures))
     reporter.progress("report", 1)
@@ -153,15 +156,9 @@ def _tables(cases: list[CaseScores], others: list[CaseScores] | None, labels: li
 def _pictures(
     truth: Cohort, predicted: Cohort, cases: list[CaseScores], settings: EvaluateSettings, reporter: Reporter
 ) -> list:
-    """The report's pictures; none, and a warning, where matplotlib is missing."""
-    try:
-        from .pictures import case_pictures, pseudo_label_pictures
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("matplotlib"):
-            raise
-        advice = "Add it with: pip install matplotlib"
-        reporter.warn(f"The report has no pictures: matplotlib is missing. {advice}")
-        return []
+    """The report's pictures; needs matplotlib."""
+    from .pictures import case_pictures, pseudo_label_pictures
+
     pictures = case_pictures(truth, predicted, cases, reporter)
     if settings.pseudo_labels:
         images = read_cohort(settings.pseudo_cohort) if settings.pseudo_cohort else truth

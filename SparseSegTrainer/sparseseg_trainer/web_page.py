@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 from itertools import zip_longest
 from string import Template
 from typing import TYPE_CHECKING
+
+from .reporting import Reporter
 
 if TYPE_CHECKING:
     from .pictures import Picture
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 def page(title: str, body: str) -> str:
     """The page; ``body`` is HTML, of which tables of class "sortable" sort by a click on their headings."""
     return Template(PAGE).substitute(title=escape(title), body=body)
+
+
+def pictures_or_none(make: Callable[[], list[Picture]], reporter: Reporter) -> list[Picture]:
+    """What ``make`` returns, which imports what draws; nothing, and a warning, where matplotlib is missing."""
+    try:
+        return make()
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("matplotlib"):
+            raise
+        reporter.warn("The report has no pictures: matplotlib is missing. Add it with: pip install matplotlib")
+        return []
 
 
 def row(cells: Iterable[str], tag: str = "td") -> str:

@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / folder) for folder in ("SparseSeg", "Testing/trainer", "Testing/slicer_host")]
 
 import slicer_host  # noqa: E402
-from phantoms import GEOMETRY, ellipsoid_volume, write_series  # noqa: E402
+from phantoms import GEOMETRY, ellipsoid_volume, write_phantoms, write_series  # noqa: E402
 
-from sparseseg_trainer.cohort import Case, read_cohort, write_cohort  # noqa: E402
+from sparseseg_trainer.cohort import read_cohort  # noqa: E402
 from sparseseg_trainer.labels import Label  # noqa: E402
 from sparseseg_trainer.sparsify import sparsify  # noqa: E402
 from sparseseg_trainer.training import presets  # noqa: E402
@@ -32,14 +32,7 @@ LABELS = [Label(1, "structure", (0.9, 0.6, 0.0))]
 def what_the_page_names(tmp_path, monkeypatch):
     """A current folder with the files that the page names, and a preset "fast" that ends within seconds."""
     monkeypatch.chdir(tmp_path)
-    cases = []
-    for number in range(2):
-        image, label = ellipsoid_volume(number)
-        case = Case(f"case{number}", tmp_path / f"image{number}.nrrd", tmp_path / f"label{number}.nrrd")
-        write_image(case.image, image, GEOMETRY)
-        write_label(case.label, label, GEOMETRY)
-        cases.append(case)
-    write_cohort(tmp_path / "reference", cases, LABELS)
+    write_phantoms(tmp_path / "reference", 2, LABELS[0])
     sparsify(tmp_path / "reference", tmp_path / "cohort")
     image, label = ellipsoid_volume(0)
     write_image(tmp_path / "volume.nrrd", image, GEOMETRY)

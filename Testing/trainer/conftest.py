@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from phantoms import GEOMETRY, ellipsoid_volume
+from phantoms import GEOMETRY, ellipsoid_volume, write_phantoms
 
-from sparseseg_trainer.cohort import Case, write_cohort
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.volumes import write_image, write_label
@@ -28,14 +27,7 @@ def data_dir() -> Path:
 def dense_cohort(tmp_path) -> Path:
     """Three small volumes (14 slices of 32 x 28) with the structure drawn on every slice that it reaches."""
     folder = tmp_path / "dense"
-    cases = []
-    for number in range(3):
-        image, label = ellipsoid_volume(number)
-        case = Case(f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd")
-        write_image(case.image, image, GEOMETRY)
-        write_label(case.label, label, GEOMETRY)
-        cases.append(case)
-    write_cohort(folder, cases, [STRUCTURE])
+    write_phantoms(folder, 3, STRUCTURE)
     return folder
 
 

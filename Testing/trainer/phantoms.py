@@ -10,9 +10,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from sparseseg_trainer.cohort import Case, Cohort, read_cohort
+from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
 from sparseseg_trainer.errors import InputError
-from sparseseg_trainer.volumes import Geometry
+from sparseseg_trainer.labels import Label
+from sparseseg_trainer.volumes import Geometry, write_image, write_label
 
 SHAPE = (14, 32, 28)
 GEOMETRY = Geometry((28, 32, 14), (0.9, 0.9, 3.0), (-12.0, 5.5, 40.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -41,6 +42,18 @@ def ellipsoid_volume(seed: int) -> tuple[np.ndarray, np.ndarray]:
     texture = gaussian_filter(rng.normal(size=SHAPE), (0.5, 1.5, 1.5))
     image = 300 + 250 * gaussian_filter(label.astype(float), (0.3, 0.7, 0.7)) + 150 * texture
     return (image + rng.normal(0, 12, SHAPE)).astype(np.int16), label
+
+
+def write_phantoms(folder: Path, count: int, label: Label) -> None:
+    """A cohort of so many small volumes with the structure drawn on every slice that it reaches."""
+    cases = []
+    for number in range(count):
+        image, drawn = ellipsoid_volume(number)
+        case = Case(f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd")
+        write_image(case.image, image, GEOMETRY)
+        write_label(case.label, drawn, GEOMETRY)
+        cases.append(case)
+    write_cohort(folder, cases, [label])
 
 
 def write_series(folder: Path, image: np.ndarray) -> None:

@@ -13,11 +13,13 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from phantoms import write_phantoms
 
 from sparseseg_trainer.benchmark import pictures
 from sparseseg_trainer.benchmark.benchmark import benchmark
 from sparseseg_trainer.benchmark.runner import GRACE
 from sparseseg_trainer.errors import Cancelled
+from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.reporting import Reporter
 
 PLAN = """
@@ -83,7 +85,7 @@ class Log(Reporter):
 def killed(tmp_path_factory):
     """A plan whose benchmark was killed as soon as its first training was done, and the folder of its results."""
     folder = tmp_path_factory.mktemp("benchmark")
-    make_dense(folder)
+    write_phantoms(folder / "dense", 3, default_label(1))
     (folder / "plan.toml").write_text(PLAN)
     command = [Path(sys.executable).with_name("sparseseg"), "benchmark", folder / "plan.toml", "--out", folder / "out"]
     with open(folder / "log.txt", "w") as log:
@@ -94,24 +96,6 @@ def killed(tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     return folder
-
-
-def make_dense(folder):
-    """The cohort of the fixture ``dense_cohort``, for a whole module."""
-    from phantoms import GEOMETRY, ellipsoid_volume
-
-    from sparseseg_trainer.cohort import Case, write_cohort
-    from sparseseg_trainer.labels import default_label
-    from sparseseg_trainer.volumes import write_image, write_label
-
-    cases = []
-    for number in range(3):
-        image, label = ellipsoid_volume(number)
-        case = Case(f"case{number}", folder / f"images/{number}.nrrd", folder / f"labels/{number}.nrrd")
-        write_image(case.image, image, GEOMETRY)
-        write_label(case.label, label, GEOMETRY)
-        cases.append(case)
-    write_cohort(folder / "dense", cases, [default_label(1)])
 
 
 def done(out):

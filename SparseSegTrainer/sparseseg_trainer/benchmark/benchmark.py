@@ -12,6 +12,7 @@ from ..devices import choose_device
 from ..errors import InputError
 from ..files import write_text
 from ..reporting import Reporter
+from ..web_page import pictures_or_none
 from .cells import Cell, cells_of
 from .cohorts import DataFolder
 from .plan import Plan, read_plan
@@ -90,7 +91,8 @@ def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporte
     rows = read_rows(cells, out)
     tables = make_tables(plan, data.data.name, rows)
     write_tables(tables, out / "tables")
-    return Section(data.data.name, _notes(data, cells), tables, _pictures(plan, data, rows, out, reporter))
+    pictures = pictures_or_none(partial(_pictures, plan, data, rows, out, reporter), reporter)
+    return Section(data.data.name, _notes(data, cells), tables, pictures)
 
 
 def _notes(data: DataFolder, cells: list[Cell]) -> list[str]:
@@ -103,12 +105,7 @@ def _notes(data: DataFolder, cells: list[Cell]) -> list[str]:
 
 
 def _pictures(plan: Plan, data: DataFolder, rows: list[Row], out: Path, reporter: Reporter) -> list:
-    """The figures; none, and a warning, where matplotlib is missing."""
-    try:
-        from .pictures import make_pictures
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("matplotlib"):
-            raise
-        reporter.warn("The report has no pictures: matplotlib is missing. Add it with: pip install matplotlib")
-        return []
+    """The figures; needs matplotlib."""
+    from .pictures import make_pictures
+
     return make_pictures(plan, data, rows, out, reporter)
