@@ -204,9 +204,16 @@ def sparsify(
     cohort: Cohort,
     out: OutFolder,
     slices: Annotated[
-        str, typer.Option(help="Slices to keep: central, evenly:K, fractions such as 1/3,2/3, or numbers.")
+        str,
+        typer.Option(
+            help="Slices to keep: central, all, evenly:K, every:N, consecutive:20% (around a random one), fractions "
+            "such as 1/3,2/3, or numbers."
+        ),
     ] = "central",
     extents: Annotated[bool, typer.Option("--extents", help="Note the first and last slice of the structure.")] = False,
+    labeled: Annotated[str, typer.Option(help="How many cases, drawn at random, keep their label: 6, or 20%.")] = "",
+    others: Annotated[str, typer.Option(help="What becomes of the others: unlabeled, or 'left out'.")] = "unlabeled",
+    seed: Annotated[int, typer.Option(help="Number that makes what is random repeatable.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a cohort with few drawn slices from one with full labels, for experiments."""
@@ -214,7 +221,7 @@ def sparsify(
     def work(reporter: Reporter) -> dict:
         from .sparsify import sparsify
 
-        return sparsify(cohort, out, slices, extents, reporter)
+        return sparsify(cohort, out, slices, extents, labeled, others, seed, reporter)
 
     finish(work, as_json)
 

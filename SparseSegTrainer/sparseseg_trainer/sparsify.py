@@ -1,15 +1,16 @@
-"""Dense cohorts made sparse, for experiments: all but a few drawn slices of every label are forgotten."""
+"""Dense cohorts made sparse, for experiments: all but a few drawn slices or labels are forgotten."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
-from .case import refuse_same_folder
+from .case import Case, refuse_same_folder
 from .case_loop import run_cases, summary_of
 from .cohort import read_cohort, write_cohort
 from .errors import InputError
@@ -18,49 +19,136 @@ from .slices import from_slices, slice_axis
 from .sparse_volume import read_drawn_slices
 from .volumes import read_geometry, write_label
 
+UNLABELED, LEFT_OUT = "unlabeled", "left out"  # what becomes of cases that lose their label
+
 
 def sparsify(
     cohort_folder: Path,
     out: Path,
     slices: str = "central",
     extents: bool = False,
+    labeled: str = "",
+    others: str = UNLABELED,
+    seed: int = 0,
     reporter: Reporter | None = None,
 ) -> dict:
     """Writes a cohort into ``out`` whose labels keep only ``slices`` of those in ``cohort_folder``.
 
-    ``slices`` is "central" (index n // 2), fractions as "1/3,2/3" (index round(f (n - 1))), slice numbers, or
-    "evenly:5" (the middle slices of so many equal parts of the structure). Of several slices, those without a label
-    are left out. With ``extents`` the first and last labeled slice are marked too. Images stay where they are.
-    Returns {"cases": count, "failed": [...]}. Raises InputError ("bad_slices" and those of ``read_cohort``).
+    ``slices`` is as in ``choose_slices``. Of several slices, those without a label are left out. With ``extents`` the
+    first and last labeled slice are marked too. ``labeled`` and ``others`` are as in ``keep_labels``. Images stay where
+    they are. What is random depends on ``seed`` and on the names of the cases. Returns {"cases": count, "failed":
+    [...]}. Raises InputError ("bad_slices", those of ``keep_labels`` and of ``read_cohort``).
     """
-    choose_slices(slices, 100, tuple(range(100)))  # a mistake in ``slices`` is the caller's, not each case's
+    check_slices(slices)  # a mistake in ``slices`` is the caller's, not each case's
     out = Path(out)
     cohort = read_cohort(cohort_folder)
     refuse_same_folder(cohort.folder, out)
+    labels = cohort.labels  # of all cases, before some lose theirs
+    cases = keep_labels(cohort.cases, labeled, others, seed)
     failed = list(cohort.failed)
-    work = partial(_sparse_case, out=out, slices=slices, extents=extents)
-    sparse = run_cases(cohort.cases, failed, work, "sparsify", reporter or Reporter())
-    write_cohort(out, sparse, cohort.labels)
+
+    def work(case: Case) -> Case:
+        return case if labeled and case.label is None else _sparse_case(case, out, slices, extents, seed)
+
+    sparse = run_cases(cases, failed, work, "sparsify", reporter or Reporter())
+    write_cohort(out, sparse, labels)
     return summary_of(len(sparse), failed)
 
 
-def choose_slices(text: str, count: int, drawn: tuple[int, ...]) -> list[int]:
-    """The slice numbers that ``text`` names in a volume of ``count``, ``drawn`` ones among them.
+def keep_labels(cases: Sequence[Case], labeled: str, others: str, seed: int) -> list[Case]:
+    """The cases of which only ``labeled`` keep their label: a number, or a share as "20%"; all if it is empty.
 
-    Raises InputError ("bad_slices").
+    They are drawn at random from those that have one. The ``others`` stay "unlabeled", or are "left out". Raises
+    InputError ("bad_slices", "too_few_cases").
     """
-    if text.strip() == "central":
-        return [count // 2]
+    check_labeled(labeled, others)
+    if not labeled.strip():
+        return list(cases)
+    names = sorted(case.name for case in cases if case.label is not None)
+    count = _amount(labeled, len(names))
+    if count > len(names):
+        raise InputError(
+            "too_few_cases",
+            f"{count} cases cannot keep their label: {len(names)} have one.",
+            "Keep fewer, or take more cases.",
+        )
+    kept = set(Random(f"labeled {seed}").sample(names, count))
+    if others == LEFT_OUT:
+        return [case for case in cases if case.name in kept]
+    return [
+        case if case.name in kept else Case(case.name, case.image, axis=case.axis, group=case.group) for case in cases
+    ]
+
+
+def check_labeled(labeled: str, others: str) -> None:
+    """Raises InputError ("bad_slices") for what ``keep_labels`` does not understand."""
     try:
-        if text.strip().startswith("evenly:"):
-            return _evenly(int(text.partition(":")[2]), drawn)
+        if labeled.strip():
+            _amount(labeled, 100)
+    except (ValueError, ZeroDivisionError) as error:
+        message = f"The number of labeled cases {labeled!r} cannot be understood."
+        raise InputError("bad_slices", message, 'Write a number as "6", or a share as "20%".') from error
+    if others not in (UNLABELED, LEFT_OUT):
+        message = f"The other cases cannot be {others!r}."
+        raise InputError("bad_slices", message, f'Write "{UNLABELED}" or "{LEFT_OUT}".')
+
+
+def check_slices(text: str) -> None:
+    """Raises InputError ("bad_slices") for what ``choose_slices`` does not understand."""
+    choose_slices(text, 100, tuple(range(100)), Random(0))
+
+
+def choose_slices(text: str, count: int, drawn: tuple[int, ...], random: Random) -> list[int]:
+    """The slice numbers that ``text`` names in a volume of ``count``, ``drawn`` ones being those with a label.
+
+    Of the whole volume: "central" (number n // 2), fractions as "1/3,2/3" (number round(f (n - 1))), slice numbers. Of
+    the structure: "all", "evenly:5" (the middle slices of so many equal parts), "every:4" (every fourth), and
+    "consecutive:20%" or "consecutive:6" (neighbors around a slice that is drawn at ``random``, inside the structure, as
+    in specktor2023). Raises InputError ("bad_slices").
+    """
+    word, _, amount = text.strip().partition(":")
+    try:
+        if word in ("central", "all") and not amount:
+            return [count // 2] if word == "central" else list(drawn)
+        if word == "evenly":
+            return _evenly(int(amount), drawn)
+        if word == "every":
+            return _every(int(amount), drawn)
+        if word == "consecutive":
+            return _consecutive(_amount(amount, len(drawn)), drawn, random)
         return sorted({_slice_number(part.strip(), count) for part in text.split(",")})
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(
             "bad_slices",
             f"The slices {text!r} cannot be understood.",
-            'Write "central", "evenly:5", fractions as "1/3,2/3", or slice numbers as "20,44", counted from 0.',
+            'Write "central", "all", "evenly:5", "every:4", "consecutive:20%", fractions as "1/3,2/3", or slice '
+            'numbers as "20,44", counted from 0.',
         ) from error
+
+
+def _amount(text: str, total: int) -> int:
+    """The number that ``text`` says, "6", or its share of ``total``, "20%", at least 1."""
+    text = text.strip()
+    share = Fraction(text.removesuffix("%"))
+    whole = 100 if text.endswith("%") else share.denominator
+    if share <= 0 or share > 100 == whole or whole not in (1, 100):
+        raise ValueError(text)
+    return max(1, round(share * total / 100)) if whole == 100 else int(share)
+
+
+def _every(step: int, drawn: tuple[int, ...]) -> list[int]:
+    """Every ``step``-th of ``drawn``, from half a step on; the middle one if there are fewer."""
+    if step < 1:
+        raise ValueError(step)
+    return list(drawn[min(step, len(drawn)) // 2 :: step])
+
+
+def _consecutive(count: int, drawn: tuple[int, ...], random: Random) -> list[int]:
+    """``count`` neighbors among ``drawn`` around a random one, moved inwards where they would reach over its ends."""
+    count = min(count, len(drawn))
+    start = random.randrange(len(drawn)) - count // 2
+    start = min(max(0, start), len(drawn) - count)
+    return list(drawn[start : start + count])
 
 
 def _evenly(parts: int, drawn: tuple[int, ...]) -> list[int]:
@@ -79,13 +167,16 @@ def _slice_number(part: str, count: int) -> int:
     return round(fraction * (count - 1))
 
 
-def _sparse_case(case, out: Path, slices: str, extents: bool):
+def _sparse_case(case: Case, out: Path, slices: str, extents: bool, seed: int) -> Case:
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no label.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
     axis = slice_axis(geometry) if case.axis is None else case.axis
     dense, drawn = read_drawn_slices(case, geometry, axis)
-    wanted = choose_slices(slices, len(dense), drawn)
+    ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
+    if slices.strip() == "all":  # a dense label stays one: nothing says that other slices are unknown
+        return replace(case, **ends)
+    wanted = choose_slices(slices, len(dense), drawn, Random(f"{seed} {case.name}"))
     kept = tuple(index for index in wanted if index in drawn)
     if not kept:
         raise InputError(
@@ -97,5 +188,4 @@ def _sparse_case(case, out: Path, slices: str, extents: bool):
     label[list(kept)] = dense[list(kept)]
     path = out / "labels" / f"{case.name}.nrrd"
     write_label(path, from_slices(label, axis), geometry)
-    ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
     return replace(case, label=path, annotated_slices=kept, axis=axis, **ends)

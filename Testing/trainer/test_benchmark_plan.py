@@ -75,6 +75,7 @@ def test_a_plan_names_its_rows_after_methods_and_after_schemes_where_a_method_ha
         ({"[[data]]": "settings = {hurry = 1}\n[[data]]"}, "There is no setting 'hurry'.", "Known settings: method"),
         ({'name = "FS"\n': 'name = "FS-LCS"\n'}, "[[methods]] is missing, or its names are", "name of its own"),
         ({"extents = true": "slices = 'middle'"}, "The slices 'middle' cannot be understood.", "evenly:5"),
+        ({"extents = true": "labeled = 'few'"}, "The number of labeled cases 'few' cannot be understood.", "20%"),
         ({"parts = 3": "parts = 1"}, "The data set phantoms has parts 1", "2 parts"),
         ({"[[data]]": "[[data"}, "is not valid TOML", ""),
     ],
@@ -142,6 +143,24 @@ def test_a_fold_learns_from_what_its_scheme_draws_and_is_measured_on_whole_label
     test = read_cohort(data.test(fold))
     assert [case.label.resolve() for case in test.cases] == [data.cases[0].label.resolve()]
     assert data.left_out(plan.schemes[0]) == []
+
+
+def test_what_is_random_in_a_scheme_is_drawn_anew_for_every_seed_from_the_cases_that_are_learned_from(
+    dense_cohort, tmp_path
+):
+    text = SMALL.replace("extents = true", 'slices = "consecutive:2"\nlabeled = "1"\nothers = "left out"')
+    plan = replace(read_plan(written(tmp_path, text)), seeds=tuple(range(6)))
+    data = DataFolder.of(plan, plan.data[0], tmp_path / "out")
+    cells = cells_of(plan, plan.data[0], data.cases, data.fingerprint)
+    assert len({cell.key for cell in cells}) == 18
+    seen = {name: [] for name in plan.row_names()}
+    for cell in cells:
+        folder = data.training(cell.scheme, cell.fold, Reporter())
+        seen[cell.row] += [(case.name, case.annotated_slices) for case in read_cohort(folder).cases]
+    assert seen["FS-LCS, central"] == 6 * [("case1", (7,)), ("case2", (7,))]
+    random = seen["FS-LCS, ends too"]
+    assert len(random) == 6 and {name for name, _ in random} == {"case1", "case2"} and len(set(random)) > 2
+    assert len({cell.scheme for cell in cells}) == 1 + 6 + 1  # drawn once where nothing is random
 
 
 def test_a_scheme_that_draws_nothing_is_refused_and_cases_without_a_label_on_its_slices_are_named(

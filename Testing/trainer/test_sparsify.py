@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
+from phantoms import refusal
 
 from sparseseg_trainer.cohort import load_case, read_cohort
 from sparseseg_trainer.errors import InputError
@@ -25,13 +28,34 @@ from sparseseg_trainer.volumes import read_geometry, read_label
         ("evenly:2", 88, [12, 17]),  # the structure's slices 10 to 14 and 15 to 19
         ("evenly:5", 88, [11, 13, 15, 17, 19]),
         ("evenly:30", 88, list(range(10, 20))),
+        ("all", 88, list(range(10, 20))),
+        ("every:4", 88, [12, 16]),
+        ("every:1", 88, list(range(10, 20))),
+        ("every:40", 88, [15]),
+        ("consecutive:10", 88, list(range(10, 20))),
+        ("consecutive:100%", 88, list(range(10, 20))),
     ],
 )
 def test_slices_are_chosen_by_word_fraction_or_number(text, count, numbers):
-    assert choose_slices(text, count, drawn=tuple(range(10, 20))) == numbers
+    assert choose_slices(text, count, tuple(range(10, 20)), Random(0)) == numbers
 
 
-@pytest.mark.parametrize("text", ["", "middle", "1/0", "3/2", "-1", "1;2", "evenly:", "evenly:0"])
+def test_consecutive_slices_lie_around_a_random_one_inside_the_structure():
+    drawn, found = (
+        tuple(range(10, 20)),
+        [choose_slices("consecutive:30%", 88, tuple(range(10, 20)), Random(seed)) for seed in range(60)],
+    )
+    assert all(numbers == list(range(numbers[0], numbers[0] + 3)) for numbers in found)
+    assert {numbers[0] for numbers in found} == set(range(10, 18))  # every place is reached
+    assert all(set(numbers) <= set(drawn) for numbers in found)
+    assert len(choose_slices("consecutive:1%", 88, drawn, Random(0))) == 1
+
+
+BAD_SLICES = ["", "middle", "1/0", "3/2", "-1", "1;2", "evenly:", "evenly:0", "every:0", "all:2", "central:1"]
+BAD_SLICES += ["consecutive:", "consecutive:0", "consecutive:0%", "consecutive:120%", "consecutive:2.5"]
+
+
+@pytest.mark.parametrize("text", BAD_SLICES)
 def test_slices_that_cannot_be_understood_are_refused(dense_cohort, tmp_path, text):
     with pytest.raises(InputError) as caught:
         sparsify(dense_cohort, tmp_path / "out", text)
@@ -75,3 +99,40 @@ def test_the_hippocampus_is_made_sparse_with_both_its_labels(data_dir, tmp_path)
     case = cohort.cases[0]
     label = to_slices(read_label(case.label, read_geometry(case.image)), case.axis)
     assert np.flatnonzero(label.any((1, 2))).tolist() == [len(label) // 2]
+
+
+def test_random_slices_come_from_the_seed_and_differ_between_cases(dense_cohort, tmp_path):
+    drawn = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        sparsify(dense_cohort, tmp_path / name, "consecutive:2", seed=seed)
+        drawn[name] = [case.annotated_slices for case in read_cohort(tmp_path / name).cases]
+    assert drawn["a"] == drawn["b"] != drawn["c"]
+    assert len(set(drawn["a"])) > 1
+    assert all(two == one + 1 for one, two in drawn["a"])
+
+
+def test_a_few_cases_keep_their_whole_label_and_the_others_lose_every_trace_of_it(dense_cohort, tmp_path):
+    assert sparsify(dense_cohort, tmp_path / "out", "all", True, labeled="1")["cases"] == 3
+    before, after = read_cohort(dense_cohort), read_cohort(tmp_path / "out")
+    [kept] = [case for case in after.cases if case.label is not None]
+    assert kept.label.resolve() == next(case.label for case in before.cases if case.name == kept.name).resolve()
+    whole = load_case(kept).annotated
+    assert kept.annotated_slices is None and (kept.first_slice, kept.last_slice) == (whole[0], whole[-1])
+    others = [case for case in after.cases if case.label is None]
+    assert len(others) == 2 and all(case.annotated_slices is case.first_slice is case.last_slice for case in others)
+    assert after.labels == before.labels and not (tmp_path / "out/labels").exists()
+
+
+def test_the_labeled_cases_are_a_number_or_a_share_and_the_others_may_be_left_out(dense_cohort, tmp_path):
+    names = set()
+    for seed in range(8):
+        sparsify(dense_cohort, tmp_path / "out", labeled="50%", others="left out", seed=seed)
+        cases = read_cohort(tmp_path / "out").cases
+        assert len(cases) == 2 and all(case.annotated_slices == (7,) for case in cases)
+        names |= {case.name for case in cases}
+    assert len(names) == 3
+    assert refusal(sparsify, dense_cohort, tmp_path / "none", "all", False, "4").code == "too_few_cases"
+    for labeled, others in (("many", "unlabeled"), ("0", "unlabeled"), ("1.5", "unlabeled"), ("1", "lost")):
+        error = refusal(sparsify, dense_cohort, tmp_path / "none", "all", False, labeled, others)
+        assert error.code == "bad_slices"
+    assert not (tmp_path / "none").exists()

@@ -98,9 +98,8 @@ def cells_of(plan: Plan, data: DataSet, cases: list[Case], fingerprint: str) -> 
             for method in plan.methods:
                 settings = plan.settings_for(method, seed)
                 resolved = to_dict(resolve(from_dict(TrainSettings, settings)))
-                for scheme in plan.schemes_of(method):
-                    drawn = (scheme.name, scheme.slices, scheme.extents)
-                    key = digest([fingerprint, fold.training, fold.test, drawn, resolved])
+                for scheme in (scheme.of(seed) for scheme in plan.schemes_of(method)):
+                    key = digest([fingerprint, fold.training, fold.test, scheme.drawn, resolved])
                     row = plan.row_name(method, scheme)
                     cells.append(Cell(data, fold, scheme, method, row, seed, settings, key))
     return cells

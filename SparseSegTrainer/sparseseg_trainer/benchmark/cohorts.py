@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..labels import FILE_NAME as LABELS_FILE
 from ..labels import write_labels
 from ..reporting import Reporter
-from ..sparsify import sparsify
+from ..sparsify import keep_labels, sparsify
 from ..training.data import fingerprint
 from .cells import Fold, chosen_cases, digest, slug
 from .plan import DENSE, DataSet, Plan, Scheme
@@ -47,11 +47,11 @@ class DataFolder:
         folder = self._drawn(scheme, reporter) if scheme.name != DENSE else self._dense()
         if not {case.name for case in read_cohort(folder).cases} & set(fold.training):
             raise _nothing_drawn(scheme)
-        return self._part(folder, fold.name, fold.training)
+        return self._part(folder, fold.name, fold.training, scheme)
 
     def test(self, fold: Fold) -> Path:
         """The cohort with the dense labels of the fold's test cases."""
-        return self._part(self._dense(), f"{fold.name} test", fold.test)
+        return self._part(self._dense(), f"{fold.name} test", fold.test, Scheme(DENSE))
 
     def left_out(self, scheme: Scheme) -> list[str]:
         """The names of the cases with nothing on the slices that the scheme draws: they are not trained on."""
@@ -65,24 +65,25 @@ class DataFolder:
         return self._cohort(self.folder / f"dense-{digest(self.fingerprint)}", self.cases)
 
     def _scheme_folder(self, scheme: Scheme) -> Path:
-        key = digest([self.fingerprint, scheme.name, scheme.slices, scheme.extents])
+        key = digest([self.fingerprint, *scheme.drawn])
         return self.folder / slug(scheme.name, key)
 
     def _drawn(self, scheme: Scheme, reporter: Reporter) -> Path:
         folder = self._scheme_folder(scheme)
         if not (folder / FILE_NAME).is_file():
-            sparse = sparsify(self._dense(), folder, scheme.slices, scheme.extents, reporter)
+            sparse = sparsify(self._dense(), folder, scheme.slices, scheme.extents, seed=scheme.seed, reporter=reporter)
             if not sparse["cases"]:
                 (folder / FILE_NAME).unlink()
                 raise _nothing_drawn(scheme)
         return folder
 
-    def _part(self, folder: Path, name: str, names: tuple[str, ...]) -> Path:
-        """The cohort ``folder``/NAME with some of the cases of ``folder``."""
+    def _part(self, folder: Path, name: str, names: tuple[str, ...], scheme: Scheme) -> Path:
+        """The cohort ``folder``/NAME with some of the cases of ``folder``, of which the scheme leaves some labeled."""
         part = folder / slug(name, digest(names))
         if (part / FILE_NAME).is_file():
             return part
-        return self._cohort(part, [case for case in read_cohort(folder).cases if case.name in set(names)])
+        cases = [case for case in read_cohort(folder).cases if case.name in set(names)]
+        return self._cohort(part, keep_labels(cases, scheme.labeled, scheme.others, scheme.seed))
 
     def _cohort(self, folder: Path, cases: list[Case]) -> Path:
         if not (folder / FILE_NAME).is_file():

@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import InputError
 from ..scores import METRICS
 from ..settings import from_dict
-from ..sparsify import choose_slices
+from ..sparsify import UNLABELED, check_labeled, check_slices
 from ..training.keys import Method as Key
 from ..training.presets import resolve
 from ..training.settings import TrainSettings
@@ -36,11 +36,28 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is drawn of the training cases: ``slices`` and ``extents`` as ``sparsify`` takes them."""
+    """What is drawn of the training cases, as ``sparsify`` takes it.
+
+    Of a fold's training cases ``labeled`` keep their label. What is random is drawn anew for every seed of the plan.
+    """
 
     name: str = ""
     slices: str = "central"
     extents: bool = False
+    labeled: str = ""
+    others: str = UNLABELED
+    seed: int = 0  # that of the cell
+
+    def of(self, seed: int) -> Scheme:
+        """The scheme in a cell with this seed; one without anything random is the same in all."""
+        random = self.labeled or self.slices.strip().startswith("consecutive:")
+        return replace(self, seed=seed if random else 0)
+
+    @property
+    def drawn(self) -> list:
+        """What a cohort that is made with it depends on, in JSON's types."""
+        random = [self.labeled, self.others, self.seed]
+        return [self.name, self.slices, self.extents, *(random if random != ["", UNLABELED, 0] else [])]
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,8 @@ def _check(plan: Plan) -> None:
     if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise _bad("The seeds are missing or repeated.", "Write seeds = [0, 1, 2], or leave them out.")
     for scheme in plan.schemes:
-        choose_slices(scheme.slices, 100, tuple(range(100)))
+        check_slices(scheme.slices)
+        check_labeled(scheme.labeled, scheme.others)
     for data in plan.data:
         if data.parts < 2 or data.cases < 0:
             raise _bad(f"The data set {data.name} has parts {data.parts}, cases {data.cases}.", "Take 2 parts or more.")
