@@ -109,7 +109,7 @@ def segment_volume(
 
     ``settings`` have no ``None`` left. Probabilities go to ``folder`` if asked for.
     """
-    probability = _predict(volume, model, settings, reporter)
+    probability = predict_volume(volume, model, settings, reporter)
     full = volume.image.shape[1:]
     labels = np.zeros(volume.image.shape, np.uint8)
     for window in _windows(len(labels)):
@@ -129,7 +129,7 @@ def segment_volume(
     return values.astype(np.uint8 if values.max() < 256 else np.uint16)[labels]
 
 
-def _predict(volume: SparseVolume, model: Model, settings: SegmentSettings, reporter: Reporter) -> np.ndarray:
+def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings, reporter: Reporter) -> np.ndarray:
     """Probabilities (slice, class, row, column) float32 at the model's spacing, smoothed along slices."""
     info = model.info
     device = next(model.network.parameters()).device
