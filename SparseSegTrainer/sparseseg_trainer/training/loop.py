@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ class Stage:
     dice: Callable[[nn.Module], float] | None = None  # what the averaged network is worth, measured after every epoch
     averaging: float | None = None  # instead of the setting
     batch_setting: str = "batch"  # what is halved where the memory is not enough; ``epoch_batches`` reads it anew
+    keep_best: bool = False  # the network after the epoch with the highest ``dice`` comes out, instead of an average
+    # ``dice`` after every epoch so far -> share of the learning rate in the coming one, instead of the schedule's
+    rate: Callable[[list[float]], float] | None = None
 
 
 def seeded(*parts) -> torch.Generator:
@@ -60,7 +64,7 @@ def seeded(*parts) -> torch.Generator:
 
 
 class Trainer:
-    """The state of a stage: network, averaged network, optimizer, learning rate and epochs done."""
+    """The state of a stage: network, averaged (or best) network, optimizer, learning rate and epochs done."""
 
     def __init__(self, run: Run, stage: Stage):
         settings = run.settings
@@ -78,6 +82,8 @@ class Trainer:
     def learning_rate(self) -> float:
         """The rate of the coming step, from the schedule and the steps done (nothing to store)."""
         settings, top = self.run.settings, self.stage.learning_rate
+        if self.stage.rate:
+            return top * self.stage.rate(self.scores())
         if settings.schedule == "halving":
             return top * 0.5 ** (self.epoch // settings.halve_every)
         if settings.schedule == "constant":
@@ -100,11 +106,25 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.steps_done += 1
-            self._average()
+            if not self.stage.keep_best:
+                self._average()
             total += loss.detach()
             tick((number + 1) / len(batches))
         self.epoch += 1
         return float(total) / max(1, len(batches))
+
+    def scores(self) -> list[float]:
+        """``dice`` of the stage after every epoch so far."""
+        return [row["dice"] for row in self.run.curves if row["stage"] == self.stage.name and "dice" in row]
+
+    def measure(self) -> float:
+        """``dice`` after this epoch, of the averaged network; or of the network, which is kept if it is the best."""
+        if not self.stage.keep_best:
+            return self.stage.dice(self.averaged)
+        score, before = self.stage.dice(self.network), self.scores()
+        if not before or score > max(before):
+            self.averaged.load_state_dict(self.network.state_dict())
+        return score
 
     def save(self) -> None:
         """Write weights, averaged weights, optimizer and curves into one file, whole or not at all."""
@@ -156,6 +176,21 @@ def polynomial(done: float) -> float:
     return (1 - done) ** 0.9
 
 
+def plateau(scores: list[float], patience: int, restart: int = 0) -> float:
+    """Share of the first learning rate: halved whenever ``patience`` epochs brought no better one of ``scores``.
+
+    With ``restart`` it is 1 again after so many epochs, and what counts as better is forgotten.
+    """
+    scores = scores[len(scores) // restart * restart :] if restart else scores
+    best, waited, share = -math.inf, 0, 1.0
+    for score in scores:
+        waited = 0 if score > best else waited + 1
+        best = max(best, score)
+        if waited == patience:
+            share, waited = share / 2, 0
+    return share
+
+
 def train_stage(run: Run, stage: Stage) -> nn.Module:
     """Train a stage to its end, from its checkpoint if there is one; returns the network with averaged weights.
 
@@ -183,7 +218,7 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
             continue
         row = {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
         if stage.dice:
-            row["dice"] = stage.dice(trainer.averaged)
+            row["dice"] = trainer.measure()
         _report(row, run.reporter)
         run.curves.append(row)
         trainer.save()
