@@ -1,8 +1,9 @@
-"""What belongs to a structure: its largest connected part, or the parts that touch what was drawn."""
+"""What belongs to a structure: its largest connected part, or the parts that touch what was drawn; its holes."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import binary_fill_holes
 from scipy.ndimage import label as connected_parts
 
 
@@ -13,6 +14,14 @@ def keep_largest(labels: np.ndarray) -> np.ndarray:
         parts, count = connected_parts(labels == value)
         sizes = np.bincount(parts.ravel())[1:]
         result[parts == 1 + sizes.argmax() if count > 1 else parts > 0] = value
+    return result
+
+
+def fill_holes(labels: np.ndarray) -> np.ndarray:
+    """Fill the background that a class of a label map of any shape encloses; other classes inside stay."""
+    result = labels.copy()
+    for value in _classes(labels):
+        result[binary_fill_holes(labels == value) & (result == 0)] = value
     return result
 
 

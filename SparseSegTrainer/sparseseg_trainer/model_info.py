@@ -32,6 +32,7 @@ class ModelInfo:
     brightness: float = BRIGHTNESS  # mean of intensities, after percentiles 0.5 and 99.5 became 0 and 1
     flips: bool = False  # average over mirrored slices
     largest_component: bool = True
+    fill_holes: bool = False
     smoothing: float = 0.0  # mm along slices
     training: dict = field(default_factory=dict)  # method, settings, cases, duration
     figures: dict = field(default_factory=dict)  # what was measured at the end of the training

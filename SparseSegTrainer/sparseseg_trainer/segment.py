@@ -14,7 +14,7 @@ import torch
 
 from .case import Case, check_case_name, refuse_same_folder
 from .case_loop import run_cases, summary_of
-from .cleanup import keep_largest
+from .cleanup import fill_holes, keep_largest
 from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
@@ -37,6 +37,7 @@ class SegmentSettings:
     probabilities: bool = False  # write probabilities/CASE_VALUE.nrrd too
     flips: bool | None = None
     largest_component: bool | None = None
+    fill_holes: bool | None = None
     smoothing: float | None = None  # mm along slices
 
 
@@ -55,7 +56,7 @@ def segment(
     settings, reporter = settings or SegmentSettings(), reporter or Reporter()
     loaded, out = load_model(Path(model)), Path(out)
     info = loaded.info
-    for name in ("flips", "largest_component", "smoothing"):
+    for name in ("flips", "largest_component", "fill_holes", "smoothing"):
         if getattr(settings, name) is None:
             settings = replace(settings, **{name: getattr(info, name)})
     loaded.network.to(choose_device(settings.device))
@@ -117,6 +118,8 @@ def segment_volume(
         soft = [resample_slices(chunk[:, number], full) for number in range(chunk.shape[1])]
         labels[window] = np.argmax(soft, 0)
         reporter.check_cancelled()
+    if settings.fill_holes:
+        labels = fill_holes(labels)
     if settings.largest_component:
         labels = keep_largest(labels)
     if settings.probabilities:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sparseseg_trainer.cleanup import fill_holes
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.training.loop import Run, Stage, plateau, train_stage
 from sparseseg_trainer.training.presets import resolve
@@ -62,3 +64,14 @@ def test_the_rate_of_an_epoch_follows_the_scores_before_it(tmp_path):
     stage = scripted_stage([0.5, 0.4, 0.4, 0.6, 0.1], seen, keep_best=True, rate=lambda scores: plateau(scores, 2))
     assert train_stage(run, stage).weight.item() == 6.5
     assert seen == [9, 8, 7, 6.5, 6]
+
+
+def test_holes_are_filled_where_a_class_encloses_background_and_not_where_another_class_is():
+    ring = np.array([[1, 1, 1, 1, 0], [1, 0, 2, 1, 0], [1, 1, 1, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]], np.uint8)
+    assert fill_holes(ring).tolist()[1] == [1, 1, 2, 1, 0]
+    assert fill_holes(ring).sum() == ring.sum() + 1
+    shell = np.ones((3, 3, 3), np.uint8)
+    shell[1, 1, 1] = 0
+    assert fill_holes(shell).all()
+    shell[0, 1, 1] = 0  # open at one side: no hole
+    assert np.array_equal(fill_holes(shell), shell)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError
-from ..network_shape import NetworkShape, check_limits
+from ..network_shape import NetworkShape, check_limits, check_patch
+from ..settings import to_dict
 from .augmentation import Augmentation
-from .settings import Consistency, TrainSettings
+from .keys import SLICES_TOO, VOLUMETRIC
+from .settings import Consistency, TrainSettings, Volumetric
 
 # osman2024, "Training Strategies" and eq. 2-7. Where the paper is silent: gamma of eq. 2 is 1, rotation goes to 20
 # degrees, the semi-supervised network has 50 epochs beyond K2, and registration 100 epochs.
 PAPER = {
     "absence": False,
     "absence_share": 0.0,
+    "dimensions": 2,
     "pixels": 0,
     "context": 0,
     "width": 16,
@@ -50,9 +53,11 @@ PAPER = {
     "drawn_share": 0.0,
     "warm_start": False,
     "consistency": Consistency(),
+    "volumetric": Volumetric(),
     "augmentation": Augmentation(rotation=20.0, flip=True),
     "test_flips": False,
     "largest_component": False,
+    "fill_holes": False,
     "pseudo_labels": True,
 }
 
@@ -109,10 +114,51 @@ FAST = BALANCED | {
     "reach": 8,
 }
 
+# zhang2024, "Experiments": what methods whose network sees volumes have instead; 120 epochs of 50 steps are its 6000
+# iterations.
+PAPER_VOLUMES = {
+    "dimensions": 3,
+    "width": 16,
+    "depth": 4,
+    "stride": 1,
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "weight_decay": 1e-4,
+    "momentum": 0.9,
+    "schedule": "tenth",
+    "batch": 4,
+    "baseline_epochs": 120,
+    "steps": 50,
+    "augmentation": Augmentation(flip=True),
+}
+
+BALANCED_VOLUMES = {
+    "dimensions": 3,
+    "pixels": 3000,
+    "width": 8,
+    "depth": 4,
+    "stride": 1,
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "weight_decay": 0.01,
+    "schedule": "one_cycle",
+    "averaging": 0.99,
+    "batch": 4,
+    "baseline_epochs": 40,
+    "steps": 25,
+    "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False),
+}
+
+FAST_VOLUMES = BALANCED_VOLUMES | {"baseline_epochs": 16}
+
+# Of single methods, where their papers differ: preset -> method -> values.
+METHOD_PRESETS: dict[str, dict[str, dict]] = {"fast": {}, "balanced": {}, "paper": {}}
+
 # Lowest and highest value of each number; those of the network are in ``NetworkShape``.
 COUNT, SHARE, RATE, WEIGHT = (1, 10**6), (0, 1), (1e-8, 1), (0, 1000)
 LIMITS = {
     "absence_share": SHARE,
+    "dimensions": (2, 3),
     "pixels": (0, 10**8),
     "learning_rate": RATE,
     "weight_decay": SHARE,
@@ -160,6 +206,14 @@ CONSISTENCY_LIMITS = {
     "agreement_ramp": SHARE,
     "attack": SHARE,
 }
+VOLUMETRIC_LIMITS = {
+    "tenth_after": (0.001, 1),
+    "teacher": (0.00001, 1),
+    "second_share": SHARE,
+    "unlabelled": WEIGHT,
+    "mixed": WEIGHT,
+    "crop": SHARE,
+}
 AUGMENTATION_LIMITS = {
     "rotation": (0, 180),
     "scale": SHARE,
@@ -173,12 +227,19 @@ AUGMENTATION_LIMITS = {
 }
 
 PRESETS = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}
+VOLUME_PRESETS = {"fast": FAST_VOLUMES, "balanced": BALANCED_VOLUMES, "paper": PAPER_VOLUMES}
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
     """The settings with what was left out filled in from the preset. Raises ``InputError`` for impossible values."""
-    resolved = dataclasses.replace(settings, **(PRESETS[settings.preset] | settings.known()))
+    preset = PRESETS[settings.preset]
+    if _dimensions(settings) == 3:
+        preset = preset | VOLUME_PRESETS[settings.preset]
+    preset = preset | METHOD_PRESETS[settings.preset].get(settings.method, {})
+    resolved = dataclasses.replace(settings, **(preset | settings.known()))
     check_limits(resolved, LIMITS)
+    check_limits(resolved.volumetric, VOLUMETRIC_LIMITS)
+    check_patch(resolved.volumetric.patch)
     check_limits(resolved.augmentation, AUGMENTATION_LIMITS)
     check_limits(resolved.consistency, CONSISTENCY_LIMITS)
     NetworkShape(resolved.context, 1, resolved.width, resolved.depth, resolved.stride).check()
@@ -189,3 +250,27 @@ def resolve(settings: TrainSettings) -> TrainSettings:
             "K2 has to be at least K1.",
         )
     return resolved
+
+
+def _dimensions(settings: TrainSettings) -> int:
+    """2 or 3, of what the method's network sees. Raises InputError ("bad_setting") if the method cannot see that."""
+    possible = {3} if settings.method in VOLUMETRIC else {2}
+    if settings.method in SLICES_TOO:
+        possible = {2, 3}
+    wanted = settings.dimensions or min(possible)
+    if wanted not in possible:
+        raise InputError(
+            "bad_setting",
+            f"The setting 'dimensions' is {wanted}.",
+            f"The method {settings.method} has a network that sees {'volumes' if wanted == 2 else 'slices'}: "
+            "leave the setting out.",
+        )
+    return wanted
+
+
+def described(settings: TrainSettings) -> dict:
+    """Resolved settings as JSON values, without those that a method whose network sees slices has no use for."""
+    values = to_dict(settings)
+    if settings.dimensions == 2:
+        del values["dimensions"], values["volumetric"]
+    return values

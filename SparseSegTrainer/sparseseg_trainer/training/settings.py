@@ -38,6 +38,21 @@ class Consistency:
 
 
 @dataclass(frozen=True)
+class Volumetric:
+    """Constants of the methods whose network sees volumes; the defaults are those of zhang2024."""
+
+    # Slices, rows and columns that the network sees at once; smaller where the largest volume is.
+    patch: tuple[int, int, int] = (80, 112, 112)
+    quarter_turns: bool = True  # augmentation by 90, 180 and 270 degrees within the slices
+    tenth_after: float = 0.41667  # part of the training after which the schedule "tenth" divides the rate, again and again
+    teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
+    second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
+    unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
+    mixed: float = 1.0  # hybrid_crop: mu of eq. 18
+    crop: float = 0.5  # hybrid_crop: each side of the region that is mixed, as part of the patch's
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """What and how to train. ``None`` means: as the preset has it (``presets.resolve`` fills it in).
 
@@ -54,6 +69,7 @@ class TrainSettings:
     absence: bool | None = None  # outermost slices, and those beyond first and last slice, are background labels
     absence_share: float | None = None  # part of a labelled batch that shows absent slices
 
+    dimensions: Literal[2, 3] | None = None  # what the network sees, slices or volumes, where the method leaves it open
     pixels: int | None = None  # working resolution: pixels of the median slice, 0 = as acquired
     context: int | None = None  # neighbouring slices on each side given to the network besides (2.5D)
     width: int | None = None  # features of the U-Net's first level
@@ -64,10 +80,10 @@ class TrainSettings:
     learning_rate: float | None = None
     weight_decay: float | None = None
     momentum: float | None = None  # for the optimizer "sgd"
-    schedule: Literal["one_cycle", "halving", "poly", "constant"] | None = None
+    schedule: Literal["one_cycle", "halving", "tenth", "poly", "constant"] | None = None
     halve_every: int | None = None  # epochs, for the schedule "halving"
     averaging: float | None = None  # decay of the moving average of the weights, 0 = the last weights
-    batch: int | None = None  # slices in a step
+    batch: int | None = None  # slices (or patches of volumes) in a step
     epochs: int | None = None  # of the target network
     baseline_epochs: int | None = None  # of the methods that train one network on the drawings themselves
     steps: int | None = None  # optimizer steps in an epoch, 0 = each slice once
@@ -94,9 +110,11 @@ class TrainSettings:
     warm_start: bool | None = None  # the target network starts from the semi-supervised one
 
     consistency: Consistency | None = None
+    volumetric: Volumetric | None = None
     augmentation: Augmentation | None = None
     test_flips: bool | None = None  # average the predictions over mirrored slices (only if trained with flips)
     largest_component: bool | None = None  # keep the largest connected part of each class
+    fill_holes: bool | None = None  # fill what a class encloses
     smoothing: float | None = None  # mm, Gaussian average of the probabilities along slices
     pseudo_labels: bool | None = None  # write the fused labels to MODEL/pseudo_labels, for the report
 

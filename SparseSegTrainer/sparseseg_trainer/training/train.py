@@ -172,6 +172,7 @@ def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
         brightness=BRIGHTNESS,
         flips=settings.test_flips,
         largest_component=settings.largest_component,
+        fill_holes=settings.fill_holes,
         smoothing=settings.smoothing,
         training={
             "settings": to_dict(settings),
