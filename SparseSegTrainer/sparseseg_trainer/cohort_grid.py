@@ -44,6 +44,12 @@ def unpad(slices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return result
 
 
+def placed(size: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of ``shape`` that ``pad`` puts slices of ``size`` into."""
+    rows, columns = _windows(size, shape)[1]
+    return rows, columns
+
+
 def _windows(size, shape):
     inner, outer = [], []
     for have, want in zip(size, shape, strict=True):

@@ -12,7 +12,7 @@ from torch import nn
 
 from .files import whole_file, write_text
 from .model_info import SCHEMA, ModelInfo, not_a_model, pack_files, read_file, read_info
-from .segmentation_network import SegmentationNetwork
+from .segmentation_network import build_network
 
 __all__ = ["Model", "load_model", "pack_model", "save_model"]
 
@@ -50,7 +50,7 @@ def load_model(path: Path) -> Model:
     """
     path = Path(path)
     info, weights = read_info(path), read_file(path, "weights.safetensors")
-    network = SegmentationNetwork(info.network)
+    network = build_network(info.network)
     try:
         network.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, KeyError) as error:

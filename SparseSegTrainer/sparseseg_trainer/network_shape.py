@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import InputError
 
 LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4)}
 STRIDES = (1, 2, 4)  # the working grid's sides are multiples of 16
+PATCH_SIDES, PATCH_STEP = (8, 512), 8  # voxels that a network of volumes may see at once along each axis
+HALVINGS = 4  # of each axis at most
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What it takes to build the network; see ``TrainSettings`` for the meaning."""
+    """What it takes to build the network; see ``TrainSettings`` for the meaning.
+
+    Networks of volumes have a ``patch``: the slices, rows and columns that they see at once. They have no use for
+    ``context`` (0), ``depth`` and ``stride`` (1).
+    """
 
     context: int
     classes: int
     width: int
     depth: int
     stride: int
+    architecture: Literal["slices", "vnet"] = "slices"
+    patch: tuple[int, int, int] | None = None
+
+    @property
+    def volumetric(self) -> bool:
+        """Whether the network sees volumes, not slices."""
+        return self.architecture != "slices"
 
     def check(self) -> None:
         """Raises InputError ("bad_setting") for a number that no network of this program has."""
         check_limits(self, LIMITS)
         if self.stride not in STRIDES:
             raise InputError("bad_setting", f"The setting 'stride' is {self.stride}.", "It has to be 1, 2 or 4.")
+        if self.volumetric != (self.patch is not None):
+            raise InputError("bad_setting", f"The network '{self.architecture}' has the patch {self.patch}.", "")
+        if self.patch:
+            check_patch(self.patch)
+
+    def strides(self) -> list[tuple[int, int, int]]:
+        """By how much each down-sampling of a network of volumes reduces slices, rows and columns: 2 or 1.
+
+        Each axis of the patch is halved up to four times, while at least two voxels are left, so that a network of few
+        slices keeps them.
+        """
+        sides, levels = list(self.patch), []
+        for _ in range(HALVINGS):
+            level = tuple(2 if side % 2 == 0 and side >= 4 else 1 for side in sides)
+            sides = [side // factor for side, factor in zip(sides, level, strict=True)]
+            levels.append(level)
+        return [level for level in levels if level != (1, 1, 1)]
+
+
+def check_patch(patch: tuple[int, int, int]) -> None:
+    """Raises InputError ("bad_setting") unless a network of volumes can see such a patch at once."""
+    low, high = PATCH_SIDES
+    if any(side % PATCH_STEP or not low <= side <= high for side in patch):
+        raise InputError(
+            "bad_setting",
+            f"The setting 'patch' is {list(patch)}.",
+            f"Give slices, rows and columns, each a multiple of {PATCH_STEP} from {low} to {high}.",
+        )
 
 
 def check_limits(settings, limits: dict[str, tuple[float, float]]) -> None:

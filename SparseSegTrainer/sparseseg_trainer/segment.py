@@ -20,7 +20,7 @@ from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .files import full_suffix, write_text
 from .models import Model, load_model
-from .prediction import probabilities, smooth_along_slices
+from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
@@ -139,7 +139,13 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     count, rows, columns = volume.image.shape
     size = CohortGrid(info.spacing, (0, 0)).size(rows, columns, volume.spacing[1:])
     chunks = [resample_slices(volume.image[window], size) for window in _windows(count)]
-    slices = torch.from_numpy(pad(match_brightness(np.concatenate(chunks), info.brightness), padded_shape(size)))
+    image = match_brightness(np.concatenate(chunks), info.brightness)
+    if info.network.volumetric:
+        whole = torch.from_numpy(image)[None, None]
+        found = volume_probabilities(model.network, whole, info.network.patch, settings.flips, reporter.check_cancelled)
+        result = np.ascontiguousarray(found[0].numpy().swapaxes(0, 1))
+        return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
+    slices = torch.from_numpy(pad(image, padded_shape(size)))
     context = info.network.context
     neighbours = torch.arange(count)[:, None] + torch.arange(-context, context + 1)
     result = np.empty((count, info.network.classes + 1, *size), np.float32)

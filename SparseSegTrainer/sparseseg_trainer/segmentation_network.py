@@ -1,4 +1,4 @@
-"""The network that segments slices."""
+"""The network that segments slices, and how any network is built from its shape."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .network_shape import NetworkShape
 from .networks import unet
+from .volume_networks import VNet
 
 SMALLEST = 32  # rows and columns that the U-Net needs: 2 x 2 pixels at its bottom, for batch normalization
 
@@ -39,3 +40,11 @@ class SegmentationNetwork(nn.Module):
                 return self.network(images).float()
             folded = F.pixel_unshuffle(images, self.stride).contiguous(memory_format=torch.channels_last)
             return F.pixel_shuffle(self.network(folded).float(), self.stride)
+
+
+ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet}
+
+
+def build_network(shape: NetworkShape) -> nn.Module:
+    """The network of this shape with random weights. Raises InputError ("bad_setting")."""
+    return ARCHITECTURES[shape.architecture](shape)

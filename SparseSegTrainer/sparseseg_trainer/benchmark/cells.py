@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..case import Case
 from ..errors import InputError
-from ..settings import from_dict, to_dict
-from ..training.presets import resolve
+from ..settings import from_dict
+from ..training.presets import described, resolve
 from ..training.settings import TrainSettings
 from .plan import DataSet, Method, Plan, Scheme
 
@@ -97,7 +97,7 @@ def cells_of(plan: Plan, data: DataSet, cases: list[Case], fingerprint: str) -> 
         for seed in plan.seeds:
             for method in plan.methods:
                 settings = plan.settings_for(method, seed)
-                resolved = to_dict(resolve(from_dict(TrainSettings, settings)))
+                resolved = described(resolve(from_dict(TrainSettings, settings)))
                 for scheme in (scheme.of(seed) for scheme in plan.schemes_of(method)):
                     key = digest([fingerprint, fold.training, fold.test, scheme.drawn, resolved])
                     row = plan.row_name(method, scheme)

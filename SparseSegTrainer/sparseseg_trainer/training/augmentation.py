@@ -34,7 +34,8 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Change images (B, channels, H, W) in [0, 1] and label maps (B, H, W) alike; labels keep their coding.
 
-    Random numbers come from ``generator``, a CPU generator, so that a seed gives the same batches on every device.
+    Volumes are images whose channels are their slices, with label maps (B, slices, H, W): all slices of a volume are
+    moved alike and none into another, so that what is known of a slice stays true. Random numbers come from ``generator``, a CPU generator, so that a seed gives the same batches on every device.
     """
     images, labels = _deform(images, labels, classes, how, generator)
     return _change_intensity(images, how, generator), labels
@@ -69,9 +70,9 @@ def _deform(images, labels, classes, how, generator):
     batch, channels, height, width = images.shape
     grid = _grid(batch, height, width, how, generator).to(images.device)
     offsets = (0, UNCERTAIN) if bool((labels > UNCERTAIN).any()) else (0,)
-    masks = [one_hot(labels, classes, offset) for offset in offsets]
+    masks = [one_hot(labels, classes, offset).flatten(1, -3) for offset in offsets]
     sampled = F.grid_sample(torch.cat([images, *masks], 1), grid, padding_mode="border", align_corners=False)
-    share = sampled[:, channels:]
+    share = sampled[:, channels:].unflatten(1, (-1, *labels.shape[1:-2]))
     background = 1 - share.sum(1, keepdim=True)
     values = torch.tensor(
         [0] + [offset + c for offset in offsets for c in range(1, classes + 1)],

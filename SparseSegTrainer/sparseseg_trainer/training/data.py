@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..case_loop import run_cases
 from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import CohortGrid, choose_grid, pad, to_working_grid
+from ..cohort_grid import CohortGrid, choose_grid, pad, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
@@ -27,7 +27,7 @@ from .memory import resident_bytes
 
 MAX_CLASSES = 100
 IMAGES, LABELS = "images.raw", "labels.raw"  # the stacks, byte after byte
-SCHEMA = 5  # of the cache, part of its fingerprint
+SCHEMA = 6  # of the cache, part of its fingerprint
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class PreparedCase:
     absent: tuple[int, ...]
     axis: int
     slice_spacing: float  # mm
+    dense: bool  # no slices are listed as annotated: a method for whole volumes takes the others as background
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the case has a label."""
+        return bool(self.annotated)
 
 
 @dataclass
@@ -60,7 +66,7 @@ class PreparedCohort:
     @property
     def drawn(self) -> Tensor:
         """Numbers of the slices with a drawn label."""
-        return torch.tensor([case.start + n for case in self.cases for n in case.annotated])
+        return torch.tensor([case.start + n for case in self.cases for n in case.annotated], dtype=torch.long)
 
     @property
     def absent(self) -> Tensor:
@@ -88,6 +94,15 @@ class PreparedCohort:
         wanted = torch.minimum(torch.maximum(wanted, starts[case][:, None]), stops[case][:, None] - 1)
         return self.images[wanted].float() / 255
 
+    def volume(self, stack: Tensor, case: PreparedCase) -> Tensor:
+        """The case's part of a stack (slices, rows, columns), such as ``images``, without padding."""
+        return stack[case.start : case.stop, *placed(case.size, self.grid.shape)]
+
+    def volume_size(self, case: PreparedCase) -> tuple[int, int, int]:
+        """Slices, rows and columns of ``volume``."""
+        rows, columns = (min(own, side) for own, side in zip(case.size, self.grid.shape, strict=True))
+        return case.stop - case.start, rows, columns
+
     def forget_absence(self) -> None:
         """Treat the slices known to be background as unknown."""
         self.cases = [replace(case, absent=()) for case in self.cases]
@@ -105,18 +120,23 @@ class PreparedCohort:
 
 
 def prepare(
-    cohort: Cohort, folder: Path, pixels: int, reporter: Reporter, grid: CohortGrid | None = None
+    cohort: Cohort,
+    folder: Path,
+    pixels: int,
+    reporter: Reporter,
+    grid: CohortGrid | None = None,
+    need_label: bool = True,
 ) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
-    ``grid`` is that of another cohort, to be used for this one too. Cases that cannot be used are in ``failed``. Raises
-    ``InputError`` if none is left or the disk is full.
+    ``grid`` is that of another cohort, to be used for this one too. Cases that cannot be used are in ``failed``, those
+    without a label among them if ``need_label``. Raises ``InputError`` if none is left or the disk is full.
     """
-    current = fingerprint(cohort, pixels) + (repr(grid) if grid else "")
+    current = fingerprint(cohort, pixels) + (repr(grid) if grid else "") + ("" if need_label else " unlabelled too")
     index = folder / "index.json"
     if not index.exists() or json.loads(index.read_text())["fingerprint"] != current:
         index.unlink(missing_ok=True)  # it belongs to the files that are replaced now
-        _write_cache(cohort, folder, pixels, current, reporter, grid)
+        _write_cache(cohort, folder, pixels, current, reporter, grid, need_label)
     content = json.loads(index.read_text())
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
     failed = [CaseFailure(**failure) for failure in content["failed"]]
@@ -169,7 +189,13 @@ def measure(cohort: Cohort, pixels: int, failed: list[CaseFailure], reporter: Re
 
 
 def _write_cache(
-    cohort: Cohort, folder: Path, pixels: int, current: str, reporter: Reporter, grid: CohortGrid | None
+    cohort: Cohort,
+    folder: Path,
+    pixels: int,
+    current: str,
+    reporter: Reporter,
+    grid: CohortGrid | None,
+    need_label: bool,
 ) -> None:
     if len(cohort.labels) > MAX_CLASSES:
         raise InputError(
@@ -187,7 +213,7 @@ def _write_cache(
         image_file.open("wb") as images,  # appended to, not mapped: then a full disk is an error, not a crash
         label_file.open("wb") as labels,
     ):
-        work = _appender(grid, spacings, images, labels)
+        work = _appender(grid, spacings, images, labels, need_label)
         prepared = _some(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
     content = {
         "fingerprint": current,
@@ -204,15 +230,17 @@ def _some(found: list) -> list:
     return found
 
 
-def _appender(grid: CohortGrid, spacings: dict, images: BinaryIO, labels: BinaryIO) -> Callable[[Case], PreparedCase]:
+def _appender(
+    grid: CohortGrid, spacings: dict, images: BinaryIO, labels: BinaryIO, need_label: bool
+) -> Callable[[Case], PreparedCase]:
     """A function that reads a case and appends its slices to the open files of images and labels."""
 
     def append(case: Case) -> PreparedCase:
-        volume = load_case(case)
+        volume = load_case(case, need_label)
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
         for file, slices in (
             (images, to_working_grid(volume.image, entry.size, grid.shape)),
-            (labels, _working_label(volume.label, volume.annotated, entry.size, grid.shape)),
+            (labels, _working_label(volume, entry.size, grid.shape)),
         ):
             file.write(slices.tobytes())
         return entry
@@ -232,13 +260,16 @@ def _describe(volume: SparseVolume, start: int, grid: CohortGrid, spacing) -> Pr
         absent=tuple(int(n) for n in np.flatnonzero(volume.absent())),
         axis=volume.axis,
         slice_spacing=volume.spacing[0],
+        dense=volume.label is not None and volume.case.annotated_slices is None,
     )
 
 
-def _working_label(label: np.ndarray, annotated, size, shape) -> np.ndarray:
-    """Class numbers (S, H, W) -> the working grid, by the largest share of each pixel's area; other slices stay 0."""
-    result = np.zeros((len(label), *shape), np.uint8)
-    drawn = label[list(annotated)]
+def _working_label(volume: SparseVolume, size, shape) -> np.ndarray:
+    """The drawn classes on the working grid, by the largest share of each pixel's area; other slices stay 0."""
+    result, annotated = np.zeros((len(volume.image), *shape), np.uint8), volume.annotated
+    if not annotated:
+        return result
+    drawn = volume.label[list(annotated)]
     classes = [0, *(int(value) for value in np.unique(drawn) if value)]
     shares = np.stack([resample_slices((drawn == value).astype(np.float32), size) for value in classes])
     result[list(annotated)] = pad(np.array(classes, np.uint8)[shares.argmax(0)], shape)

@@ -16,5 +16,22 @@ Method = Literal[
     "dct_seg",
     "ict",
     "ac_mt",
+    "hybrid_crop",
 ]
 PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those that make labels of whole volumes
+
+# The methods whose network sees volumes, with its architecture.
+VOLUMETRIC = {"hybrid_crop": "vnet", "ua_mt": "vnet"}
+SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
+# Those that learn from some wholly labeled volumes and, besides, from volumes without any label.
+WITH_UNLABELED = ("hybrid_crop", "ua_mt")
+
+
+def architecture_of(method: str, dimensions: int) -> str:
+    """The kind of network that the method trains with the (resolved) setting ``dimensions``."""
+    return VOLUMETRIC[method] if dimensions == 3 else "slices"
+
+
+def learns_from_whole_volumes(method: str, dimensions: int) -> bool:
+    """Whether each label is of a whole volume, and cases without a label are learned from too."""
+    return dimensions == 3 and method in WITH_UNLABELED

@@ -64,7 +64,10 @@ def seeded(*parts) -> torch.Generator:
 
 
 class Trainer:
-    """The state of a stage: network, averaged (or best) network, optimizer, learning rate and epochs done."""
+    """The state of a stage: network, averaged (or best) network, optimizers, learning rate and epochs done.
+
+    A part of the network called ``rival`` learns against the rest of it, by Adam at a rate of its own.
+    """
 
     def __init__(self, run: Run, stage: Stage):
         settings = run.settings
@@ -74,7 +77,12 @@ class Trainer:
         kind, options = OPTIMIZERS[settings.optimizer], {"weight_decay": settings.weight_decay}
         if settings.optimizer == "sgd":
             options["momentum"] = settings.momentum
-        self.optimizer = kind(self.network.parameters(), lr=stage.learning_rate, **options)
+        rival = list(getattr(self.network, "rival", nn.Module()).parameters())
+        own = [value for value in self.network.parameters() if not any(value is other for other in rival)]
+        self.optimizers = {"optimizer": kind(own, lr=stage.learning_rate, **options)}
+        if rival:
+            rate = settings.consistency.rival_rate
+            self.optimizers["rival"] = torch.optim.Adam(rival, lr=rate, betas=(0.9, 0.99))  # as in SASSNet's code
         self.averaging = settings.averaging if stage.averaging is None else stage.averaging
         self.steps_done = 0
         self.path = run.folder / f"{stage.name}.safetensors"
@@ -89,6 +97,8 @@ class Trainer:
         if settings.schedule == "constant":
             return top
         done = self.steps_done / (self.stage.epochs * self.stage.steps)
+        if settings.schedule == "tenth":
+            return top * 0.1 ** int(done / settings.volumetric.tenth_after)
         return top * (polynomial(done) if settings.schedule == "poly" else one_cycle(done))
 
     def train_epoch(self, tick: Callable[[float], None]) -> float:
@@ -98,13 +108,13 @@ class Trainer:
         self.network.train()
         total = torch.zeros((), device=self.run.device)
         for number, batch in enumerate(batches):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate()
+            self.optimizers["optimizer"].param_groups[0]["lr"] = self.learning_rate()
             loss = self.stage.batch_loss(self.network, batch, generator)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.network.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimizer.step()
+            for optimizer in self.optimizers.values():
+                nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 5.0)
+                optimizer.step()
             self.steps_done += 1
             if not self.stage.keep_best:
                 self._average()
@@ -130,8 +140,9 @@ class Trainer:
         """Write weights, averaged weights, optimizer and curves into one file, whole or not at all."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"averaged/{name}": value for name, value in self.averaged.state_dict().items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{name}": torch.as_tensor(value) for name, value in state.items()}
+        for part, optimizer in self.optimizers.items():
+            for number, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{part}/{number}/{name}": torch.as_tensor(value) for name, value in state.items()}
         notes = {"epoch": self.epoch, "steps": self.steps_done, "curves": self.run.curves}
         with whole_file(self.path) as file:
             contiguous = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
@@ -143,15 +154,16 @@ class Trainer:
             notes = json.loads(file.metadata()["notes"])
         self.epoch, self.steps_done = notes["epoch"], notes["steps"]
         self.run.curves[:] = notes["curves"]
-        state = {}
+        states = {part: {} for part in self.optimizers}
         for name, value in load_file(self.path, device=str(self.run.device)).items():
             part, _, rest = name.partition("/")
-            if part == "optimizer":
+            if part in states:
                 number, _, entry = rest.partition("/")
-                state.setdefault(int(number), {})[entry] = value
+                states[part].setdefault(int(number), {})[entry] = value
             else:
                 (self.averaged if part == "averaged" else self.network).state_dict()[rest].copy_(value)
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+        for part, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": states[part]})
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -253,9 +265,10 @@ def make_room(run: Run, batch_setting: str) -> None:
     batch = getattr(run.settings, batch_setting) // 2
     if batch:
         run.settings = dataclasses.replace(run.settings, **{batch_setting: batch})
-        run.reporter.warn(f"The memory was not enough: the training goes on with {batch} slices at a time.")
+        what = "slices" if run.settings.dimensions == 2 else "patches"
+        run.reporter.warn(f"The memory was not enough: the training goes on with {batch} {what} at a time.")
     elif run.device.type == "cpu":
-        raise MemoryError("not enough memory for a batch of one slice")
+        raise MemoryError("not enough memory for a batch of one")
     else:
         run.device = torch.device("cpu")
         run.reporter.warn("The GPU's memory was not enough: the training goes on on the CPU, which takes longer.")

@@ -1,7 +1,7 @@
 """The losses of osman2024, for any number of classes.
 
 Label maps hold 0 for background and 1..C for the classes; fused pseudo labels hold 101..100+C besides, where the two
-sources disagree (``UNCERTAIN`` + class).
+sources disagree (``UNCERTAIN`` + class). Images are slices or, but for ``collaborative_loss``, volumes.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ SIGMA = 1.0
 
 
 def one_hot(labels: Tensor, classes: int, offset: int = 0) -> Tensor:
-    """(B, H, W) label map -> (B, classes, H, W) float foreground masks of the values offset + 1 .. offset + classes."""
-    values = torch.arange(1, classes + 1, device=labels.device).view(1, -1, 1, 1) + offset
+    """(B, ...) label map -> (B, classes, ...) float foreground masks of the values offset + 1 .. offset + classes."""
+    values = torch.arange(1, classes + 1, device=labels.device).view(1, -1, *[1] * (labels.ndim - 1)) + offset
     return (labels.unsqueeze(1) == values).float()
 
 
 def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Dice loss of eq. 2 with sigma = 1 over each image's pixels, mean over the classes.
 
-    ``probability`` and ``target`` are (B, C, H, W) without the background, ``mask`` (B, 1, H, W) is 0 where a pixel is
+    ``probability`` and ``target`` are (B, C, ...) without the background, ``mask`` (B, 1, ...) is 0 where a pixel is
     ignored. Returns (B,).
     """
+    space = tuple(range(2, probability.ndim))
     if mask is not None:
         probability, target = probability * mask, target * mask
-    overlap = (probability * target).sum((2, 3))
-    total = probability.sum((2, 3)) + target.sum((2, 3))
+    overlap = (probability * target).sum(space)
+    total = probability.sum(space) + target.sum(space)
     return (1 - (2 * overlap + SIGMA) / (total + SIGMA)).mean(1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """Cross-entropy of eq. 2 (with the usual sign), mean over each image's pixels (all of them, ignored ones are 0).
 
-    ``logits`` (B, C + 1, H, W), ``labels`` (B, H, W) with 0..C, ``mask`` (B, 1, H, W). Returns (B,).
+    ``logits`` (B, C + 1, ...), ``labels`` (B, ...) with 0..C, ``mask`` (B, 1, ...). Returns (B,).
     """
     loss = F.cross_entropy(logits, labels.long(), reduction="none")
-    return (loss if mask is None else loss * mask[:, 0]).mean((1, 2))
+    return (loss if mask is None else loss * mask[:, 0]).flatten(1).mean(1)
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, gamma: float, mask: Tensor | None = None) -> Tensor:

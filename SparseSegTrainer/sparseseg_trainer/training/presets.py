@@ -205,6 +205,19 @@ CONSISTENCY_LIMITS = {
     "diversity_start": SHARE,
     "agreement_ramp": SHARE,
     "attack": SHARE,
+    "distance": WEIGHT,
+    "adversarial": WEIGHT,
+    "rival_rate": RATE,
+    "dual_task": WEIGHT,
+    "steepness": (0.001, 10**6),
+    "mutual": WEIGHT,
+    "temperature": (0.01, 100),
+    "decoders": (2, 3),
+    "smoothness": WEIGHT,
+    "separation": WEIGHT,
+    "radius": (0, 10),
+    "prototypes": (1, 10**4),
+    "voxels": (1, 10**6),
 }
 VOLUMETRIC_LIMITS = {
     "tenth_after": (0.001, 1),
@@ -213,6 +226,9 @@ VOLUMETRIC_LIMITS = {
     "unlabelled": WEIGHT,
     "mixed": WEIGHT,
     "crop": SHARE,
+    "patience": COUNT,
+    "second_step": (0, 1000),
+    "restart": COUNT,
 }
 AUGMENTATION_LIMITS = {
     "rotation": (0, 180),

@@ -35,6 +35,19 @@ class Consistency:
     diversity_start: float = 0.17  # dct_seg: part of the training after which these come
     agreement_ramp: float = 0.42  # dct_seg: part of the training after which both weights are ramped up
     attack: float = 0.03  # dct_seg: change of each pixel in an adversarial example
+    distance: float = 0.3  # sassnet, dtc: weight of the error of the distance maps
+    adversarial: float = 0.01  # sassnet: weight of taking the discriminator in
+    rival_rate: float = 1e-4  # sassnet: the discriminator's learning rate, which stays the same
+    dual_task: float = 1.0  # dtc: weight of the agreement of both heads
+    steepness: float = 1500.0  # dtc: of the step from a distance to a probability
+    mutual: float = 1.0  # mc_net: weight of the agreement of the decoders
+    temperature: float = 0.1  # mc_net: of the sharpening
+    decoders: int = 2  # mc_net: 3 for its extension MC-Net+
+    smoothness: float = 1.0  # ss_net: weight of smoothness and separation together
+    separation: float = 0.1  # ss_net: weight of the separation beside the smoothness
+    radius: float = 0.01  # ss_net: change of each voxel in an adversarial example, in standard deviations
+    prototypes: int = 32  # ss_net: of each class
+    voxels: int = 4096  # ss_net: of each class in a batch, that are compared with these
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,9 @@ class Volumetric:
     unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
     mixed: float = 1.0  # hybrid_crop: mu of eq. 18
     crop: float = 0.5  # hybrid_crop: each side of the region that is mixed, as part of the patch's
+    patience: int = 10  # partial: epochs without a better network after which the learning rate is halved
+    second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out
+    restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ..network_shape import NetworkShape
-from ..segmentation_network import SegmentationNetwork
+from ..segmentation_network import build_network
 from .augmentation import augment
 from .loop import Run, Stage, seeded, train_stage
 from .losses import segmentation_loss
 from .sampling import mixed_batches
 from .settings import TrainSettings
 from .validation import live_dice
+from .volumetric import run_shape
 
 SMALL = 5000  # pixels of a padded slice
 
@@ -28,14 +31,23 @@ def shape_of(settings: TrainSettings, classes: int, shape: tuple[int, int]) -> N
 
 def network_shape(run: Run) -> NetworkShape:
     """The network of this training."""
+    if run.settings.dimensions == 3:
+        return run_shape(run)
     return shape_of(run.settings, run.data.classes, run.data.grid.shape)
 
 
 def new_network(run: Run, part: str = "weights") -> nn.Module:
     """The segmentation network with first weights that depend on the seed and the ``part`` that it plays alone."""
+    with first_weights(run, part):
+        return build_network(network_shape(run))
+
+
+@contextlib.contextmanager
+def first_weights(run: Run, part: str = "weights") -> Iterator[None]:
+    """Within it a new network gets weights that depend on the seed and the ``part`` that it plays alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(run.settings.seed, part).initial_seed())
-        return SegmentationNetwork(network_shape(run))
+        yield
 
 
 def steps_for(settings: TrainSettings, slices: int) -> int:

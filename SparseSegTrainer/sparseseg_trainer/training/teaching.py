@@ -18,26 +18,27 @@ from .sampling import draw, mixed_batches
 from .settings import Consistency, TrainSettings
 from .supervised import look_up, new_network, steps_for
 from .validation import live_dice
+from .volumetric import draw_patches
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One batch as a method sees it."""
+    """One batch as a method sees it: slices (B, channels, rows, columns) or patches (B, 1, slices, rows, columns)."""
 
-    images: Tensor  # (B, channels, rows, columns), augmented; the known slices come first
-    labels: Tensor  # (known slices, rows, columns)
+    images: Tensor  # augmented; those with known labels come first
+    labels: Tensor  # of these
     teacher: nn.Module  # moving average of the network's weights up to this step
     done: float  # part of the training's steps before this one
     generator: torch.Generator
 
     @property
     def known(self) -> Tensor:
-        """Images of drawn and absent slices."""
+        """Images of drawn and absent slices, or of labeled volumes."""
         return self.images[: len(self.labels)]
 
     @property
     def unlabelled(self) -> Tensor:
-        """Images of the other slices."""
+        """Images of the other slices or volumes."""
         return self.images[len(self.labels) :]
 
 
@@ -70,7 +71,7 @@ def supervised_loss(settings: TrainSettings, logits: Tensor, labels: Tensor) -> 
 
 
 def taught(lesson: Lesson, how: Consistency) -> Tensor:
-    """The teacher's probabilities for the unlabelled slices with noise, as a constant."""
+    """The teacher's probabilities for the unlabelled images with noise, as a constant."""
     return answer(lesson.teacher, noisy(lesson.unlabelled, how.noise, how.noise_limit, lesson.generator))
 
 
@@ -82,36 +83,81 @@ def answer(teacher: nn.Module, images: Tensor) -> Tensor:
 def train_semi_supervised(
     run: Run, network: nn.Module, loss: Callable[[nn.Module, Lesson], Tensor], averaging: float | None = None
 ) -> nn.Module:
-    """Train on batches of known and unlabelled slices; an epoch shows as many slices as the cohort has, or as set.
+    """Train on batches of known and unlabelled images; an epoch shows as many slices as the cohort has, or as set.
 
     ``averaging`` replaces the setting of that name. Returns the network with averaged weights.
     Raises InputError ("nothing_unlabelled").
     """
-    settings, data = run.settings, run.data
-    unlabelled, share = data.unknown, settings.absence_share
-    if not len(unlabelled):
-        raise InputError(
-            "nothing_unlabelled",
-            f"The method {settings.method} learns from slices without labels, but all slices of the cohort have one.",
-            "Choose the method full or central_only.",
-        )
-    parts = [(data.drawn, 1 - share), (data.absent, share)]
-    steps = steps_for(settings, len(data.labels))
+    settings = run.settings
+    draw_epoch, show = (_volumes if settings.dimensions == 3 else _slices)(run)
+    steps = steps_for(settings, len(run.data.labels))
 
     def epoch_batches(epoch, averaged, generator):
-        batch = run.settings.batch  # read anew: it is halved when the memory is not enough
-        count = min(max(1, round(batch * settings.consistency.labelled)), max(1, batch - 1))
-        rest = max(1, batch - count)
-        known = mixed_batches(parts, count, steps, generator)
-        unknown = draw(unlabelled, rest * steps, generator).split(rest)
         done = [(epoch * steps + step) / (settings.baseline_epochs * steps) for step in range(steps)]
-        return [(*batch, averaged) for batch in zip(known, unknown, done, strict=True)]
+        return [(chosen, averaged, part) for chosen, part in zip(draw_epoch(steps, generator), done, strict=True)]
 
     def batch_loss(network, batch, generator):
-        known, unknown, done, averaged = batch
-        numbers = torch.cat([known, unknown])
-        images, labels = look_up(run, numbers, data.labels[numbers.to(data.labels.device)], generator)
-        return loss(network, Lesson(images, labels[: len(known)], averaged, done, generator))
+        chosen, averaged, done = batch
+        return loss(network, Lesson(*show(chosen, generator), averaged, done, generator))
 
     epochs, rate, dice = settings.baseline_epochs, settings.learning_rate, partial(live_dice, run)
     return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, dice, averaging))
+
+
+def parts_of_batch(settings: TrainSettings) -> tuple[int, int]:
+    """How many labelled and how many unlabelled images a batch shows: one of each at least."""
+    batch = settings.batch
+    count = min(max(1, round(batch * settings.consistency.labelled)), max(1, batch - 1))
+    return count, max(1, batch - count)
+
+
+# Of an epoch's steps and a generator: what each batch shows. Of one of these and a generator: images, and the labels of
+# the first of them.
+Source = tuple[Callable[[int, torch.Generator], list], Callable[[object, torch.Generator], tuple[Tensor, Tensor]]]
+
+
+def _slices(run: Run) -> Source:
+    """Batches of drawn, absent and other slices."""
+    settings, data = run.settings, run.data
+    unlabelled, share = data.unknown, settings.absence_share
+    if not len(unlabelled):
+        raise _nothing_unlabelled(settings.method, "slices", "full or central_only")
+    parts = [(data.drawn, 1 - share), (data.absent, share)]
+
+    def draw_epoch(steps, generator):
+        count, rest = parts_of_batch(run.settings)  # read anew: the batch is halved when the memory is not enough
+        known = mixed_batches(parts, count, steps, generator)
+        return list(zip(known, draw(unlabelled, rest * steps, generator).split(rest), strict=True))
+
+    def show(chosen, generator):
+        numbers = torch.cat(chosen)
+        images, labels = look_up(run, numbers, data.labels[numbers.to(data.labels.device)], generator)
+        return images, labels[: len(chosen[0])]
+
+    return draw_epoch, show
+
+
+def _volumes(run: Run) -> Source:
+    """Batches of patches from volumes with a label and from those without."""
+    labelled = [case for case in run.data.cases if case.labelled]
+    unlabelled = [case for case in run.data.cases if not case.labelled]
+    if not unlabelled:
+        raise _nothing_unlabelled(run.settings.method, "volumes", "full")
+
+    def draw_epoch(steps, generator):
+        return [parts_of_batch(run.settings)] * steps
+
+    def show(chosen, generator):
+        known, labels, _ = draw_patches(run, labelled, chosen[0], generator)
+        others, _, _ = draw_patches(run, unlabelled, chosen[1], generator)
+        return torch.cat([known, others]), labels
+
+    return draw_epoch, show
+
+
+def _nothing_unlabelled(method: str, what: str, others: str) -> InputError:
+    return InputError(
+        "nothing_unlabelled",
+        f"The method {method} learns from {what} without labels, but all {what} of the cohort have one.",
+        f"Choose the method {others}.",
+    )

@@ -27,7 +27,7 @@ from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
-from .keys import Method
+from .keys import Method, learns_from_whole_volumes
 from .loop import Run
 from .memory import available_bytes, needed_bytes
 from .methods import full
@@ -66,14 +66,15 @@ def train(
     shutil.rmtree(finished, ignore_errors=True)
     device = choose_device(settings.device)
     source = read_cohort(cohort)
-    if settings.method == "full":
-        full.check_dense(source)
+    whole = learns_from_whole_volumes(settings.method, settings.dimensions)
+    if whole or settings.method == "full":
+        full.check_dense(source, settings.method)
     described = _described(settings, source)
     if resume and not work.exists() and (out / "summary.json").exists():
         return _finished_summary(out / "summary.json", described)
     (out / "summary.json").unlink(missing_ok=True)
     source, aside = keep_aside(source, settings.validation, settings.seed)
-    data = prepare(source, work / "data", settings.pixels, reporter)
+    data = prepare(source, work / "data", settings.pixels, reporter, need_label=not whole)
     if not settings.absence:
         data.forget_absence()
     _start_checkpoint(work, described, resume)

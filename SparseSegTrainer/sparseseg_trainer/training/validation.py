@@ -15,6 +15,7 @@ from ..files import whole_file
 from .loop import Run
 from .losses import one_hot
 from .pseudo_labels import predicted
+from .volumetric import predicted_slices
 
 LIVE = 32  # slices that are measured after every epoch
 SHOWN = 12  # slices in the picture
@@ -45,10 +46,14 @@ def keep_aside(cohort: Cohort, count: int, seed: int) -> tuple[Cohort, Cohort | 
 def live_dice(run: Run, network: nn.Module) -> float:
     """Mean Dice over drawn slices and classes: of the cases kept aside, or else of those trained on.
 
-    At most ``LIVE`` slices, evenly chosen.
+    At most ``LIVE`` slices, evenly chosen; of the first such case alone for a network that sees volumes, which has to
+    look at all of it.
     """
     run = replace(run, data=run.aside or run.data)
-    return _dice(*_compared(run, network, _some(run.data.drawn, LIVE)))
+    numbers = run.data.drawn
+    if run.settings.dimensions == 3:
+        numbers = numbers[numbers < next(case.stop for case in run.data.cases if case.labelled)]
+    return _dice(*_compared(run, network, _some(numbers, LIVE)))
 
 
 def figures(run: Run, network: nn.Module) -> dict:
@@ -89,7 +94,8 @@ def _some(numbers: Tensor, most: int) -> Tensor:
 
 def _compared(run: Run, network: nn.Module, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """What is drawn on these slices, and what the network says, both (slice, row, column) on the CPU."""
-    return run.data.labels[numbers.to(run.data.labels.device)].cpu(), predicted(run, network, numbers)
+    answer = predicted_slices if run.settings.dimensions == 3 else predicted
+    return run.data.labels[numbers.to(run.data.labels.device)].cpu(), answer(run, network, numbers)
 
 
 def _dice(truth: Tensor, guess: Tensor) -> float:

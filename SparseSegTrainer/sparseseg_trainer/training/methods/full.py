@@ -11,13 +11,14 @@ from ..loop import Run
 from ..supervised import train_supervised
 
 
-def check_dense(cohort: Cohort) -> None:
+def check_dense(cohort: Cohort, method: str = "full") -> None:
     """Raises InputError ("sparse_cohort") if a case says that only some slices are drawn."""
     for case in cohort.cases:
-        if case.annotated_slices is not None:
+        if case.label is not None and case.annotated_slices is not None:
             raise InputError(
                 "sparse_cohort",
-                f"Case {case.name} lists annotated slices, but the method full takes every other slice as background.",
+                f"Case {case.name} lists annotated slices, but the method {method} takes every other slice as "
+                "background.",
                 "Choose the method collaborative or central_only, or leave annotated_slices empty in cohort.csv if all "
                 "slices are drawn.",
             )

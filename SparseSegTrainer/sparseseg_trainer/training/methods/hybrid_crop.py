@@ -1,0 +1,120 @@
+"""Hybrid cropping in multi-model co-learning (zhang2024): two students, and a teacher that is the average of both.
+
+A plain V-Net and a residual one (the students) learn from whole labelled volumes (eq. 3), on the others from each other's
+pseudo labels (eq. 4-6) and from the teacher's (eq. 7-9), and from mixtures of both kinds of volumes (eq. 11-17).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...volume_networks import Block
+from ..loop import Run
+from ..losses import dice_loss, one_hot
+from ..settings import Volumetric
+from ..supervised import new_network
+from ..teaching import Lesson, answer, train_semi_supervised
+
+
+class Students(nn.Module):
+    """Two networks of the same weights' shapes, trained, averaged and kept in checkpoints as one."""
+
+    def __init__(self, first: nn.Module, second: nn.Module):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.first(images)
+
+
+@torch.no_grad()
+def fill_teacher(teacher: nn.Module, averages: Students, second_share: float) -> nn.Module:
+    """Gives the teacher the weighted mean of the students' moving averages, and returns it.
+
+    Both averages forget 1 - alpha - beta of themselves at a step, so that this mean, beta / (alpha + beta) being
+    ``second_share``, is the teacher of eq. 1.
+    """
+    states = (network.state_dict().values() for network in (teacher, averages.first, averages.second))
+    for own, first, second in zip(*states, strict=True):
+        own.copy_(torch.lerp(first, second, second_share))
+    return teacher
+
+
+def dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """L_dice of eq. 3-9: mean over the patches, and over the classes without background."""
+    probability = logits.softmax(1)[:, 1:]
+    return dice_loss(probability, one_hot(labels, probability.shape[1])).mean()
+
+
+def region(sides: tuple[int, ...], part: float, generator: torch.Generator) -> Tensor:
+    """Mask of eq. 11: 0 in a box at a random place whose sides are ``part`` of ``sides``, 1 around it."""
+    mask, inside = torch.ones(sides), [round(part * side) for side in sides]
+    corner = [int(torch.randint(s - i + 1, (1,), generator=generator)) for s, i in zip(sides, inside, strict=True)]
+    mask[tuple(slice(c, c + i) for c, i in zip(corner, inside, strict=True))] = 0
+    return mask
+
+
+def mixture(outer: Tensor, inner: Tensor, mask: Tensor) -> Tensor:
+    """Eq. 11-14: ``outer`` where the mask is 1, ``inner`` in the box; (B, ..., slices, rows, columns)."""
+    return torch.where(mask.bool(), outer, inner)
+
+
+def mixed_loss(students: Students, lesson: Lesson, teacher: Tensor, how: Volumetric) -> Tensor:
+    """L_mix of eq. 17. ``teacher`` are the teacher's labels of the unlabelled patches.
+
+    The first student sees labelled patches with an unlabelled box, the second unlabelled ones with a labelled box. They
+    take turns with the pairs of patches; if there is one pair only both take it.
+    """
+    pairs = torch.arange(max(len(lesson.labels), len(teacher)))
+    total = 0.0
+    for network, own, labelled_outside in (
+        (students.first, pairs[0::2], True),
+        (students.second, pairs[1::2] if len(pairs) > 1 else pairs, False),
+    ):
+        mask = region(tuple(teacher.shape[1:]), how.crop, lesson.generator).to(teacher.device)
+        known, other = own % len(lesson.labels), own % len(teacher)
+        sources = [(lesson.known[known], lesson.labels[known]), (lesson.unlabelled[other], teacher[other])]
+        (outer, outer_labels), (inner, inner_labels) = sources if labelled_outside else reversed(sources)
+        probability = network(mixture(outer, inner, mask)).softmax(1)
+        labels = mixture(outer_labels, inner_labels, mask)
+        target = F.one_hot(labels.long(), probability.shape[1]).movedim(-1, 1)
+        total = total + (probability - target).square().mean()
+    return total
+
+
+def hybrid_loss(students: Students, teacher: nn.Module, lesson: Lesson, how: Volumetric) -> Tensor:
+    """L_total of eq. 18, with the pseudo labels that are the most probable classes."""
+    taught = answer(teacher, lesson.unlabelled).argmax(1).to(torch.uint8)
+    logits = [network(lesson.images) for network in (students.first, students.second)]
+    known, others = zip(*(own.split([len(lesson.labels), len(taught)]) for own in logits), strict=True)
+    labelled = sum(dice(own, lesson.labels) for own in known)
+    believed = [own.detach().argmax(1) for own in others]
+    cross = dice(others[0], believed[1]) + dice(others[1], believed[0])
+    guided = sum(dice(own, taught) for own in others)
+    return labelled + how.unlabelled * (cross + guided) + how.mixed * mixed_loss(students, lesson, taught, how)
+
+
+def train(run: Run) -> nn.Module:
+    """Train both students; returns the teacher."""
+    how, students = run.settings.volumetric, new_students(run)
+    teacher = copy.deepcopy(students.first).to(run.device)
+
+    def loss(network, lesson):
+        return hybrid_loss(network, fill_teacher(teacher, lesson.teacher, how.second_share), lesson, how)
+
+    averages = train_semi_supervised(run, students, loss, 1 - how.teacher)
+    return fill_teacher(teacher, averages, how.second_share)
+
+
+def new_students(run: Run) -> Students:
+    """A plain and a residual V-Net with the same first weights."""
+    first = new_network(run)
+    second = copy.deepcopy(first)
+    for block in second.modules():
+        if isinstance(block, Block):
+            block.skip.fill_(1.0)
+    return Students(first, second)

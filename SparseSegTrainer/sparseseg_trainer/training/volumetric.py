@@ -1,0 +1,92 @@
+"""Patches of volumes: the batches of the methods whose network sees volumes, and what such a network says of slices."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..network_shape import PATCH_STEP, NetworkShape
+from ..prediction import volume_probabilities
+from .augmentation import augment
+from .data import PreparedCase
+from .keys import architecture_of
+from .loop import Run
+from .sampling import draw
+from .settings import TrainSettings
+
+
+def volume_shape(settings: TrainSettings, classes: int, sizes: list[tuple[int, int, int]]) -> NetworkShape:
+    """The network of volumes that the settings ask for, where the volumes have these slices, rows and columns.
+
+    Its patch is no larger than the largest volume needs.
+    """
+    sides = zip(settings.volumetric.patch, *sizes, strict=True)
+    patch = tuple(min(wanted, -(-max(found) // PATCH_STEP) * PATCH_STEP) for wanted, *found in sides)
+    kind = architecture_of(settings.method, settings.dimensions)
+    return NetworkShape(0, classes, settings.width, settings.depth, 1, kind, patch)
+
+
+def run_shape(run: Run) -> NetworkShape:
+    """The network of volumes of this training."""
+    return volume_shape(run.settings, run.data.classes, [run.data.volume_size(case) for case in run.data.cases])
+
+
+def draw_patches(
+    run: Run, cases: list[PreparedCase], count: int, generator: torch.Generator, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``count`` patches at random places of ``cases``, augmented; every case comes once before any comes again.
+
+    Returns images (B, 1, slices, rows, columns) in about [0, 1], labels (B, slices, rows, columns) uint8, and which of
+    these are known, bool: all where a case's label is dense, else those of its drawn and absent slices. Beyond the
+    volume's border all three are 0. ``labels`` are those of the whole stack, to be used instead of the drawn ones.
+    """
+    patch, chosen = run_shape(run).patch, draw(torch.arange(len(cases)), count, generator).tolist()
+    parts = [_patch(run, cases[number], patch, generator, labels) for number in chosen]
+    images, found, known = (torch.stack(part).to(run.device) for part in zip(*parts, strict=True))
+    images, found = augment(images.float() / 255, found, run.data.classes, run.settings.augmentation, generator)
+    return images.unsqueeze(1), found, known
+
+
+def _patch(run: Run, case: PreparedCase, patch, generator: torch.Generator, labels: Tensor | None) -> list[Tensor]:
+    """Image and label as bytes, and what is known, each (slices, rows, columns), before augmentation."""
+    turns = int(torch.randint(4, (1,), generator=generator)) if run.settings.volumetric.quarter_turns else 0
+    sides = (patch[0], patch[2], patch[1]) if turns % 2 else patch
+    firsts = [
+        int(torch.randint(max(0, have - want) + 1, (1,), generator=generator))
+        for have, want in zip(run.data.volume_size(case), sides, strict=True)
+    ]
+    box = tuple(slice(first, first + side) for first, side in zip(firsts, sides, strict=True))
+    image = run.data.volume(run.data.images, case)[box]
+    label = run.data.volume(run.data.labels if labels is None else labels, case)[box]
+    known = known_slices(case) if labels is None else torch.ones(case.stop - case.start, dtype=torch.bool)
+    known = known[box[0]].to(image.device)[:, None, None].expand(image.shape)
+    return [torch.rot90(_filled_up(part, sides), turns, (1, 2)) for part in (image, label.to(image.device), known)]
+
+
+def known_slices(case: PreparedCase) -> Tensor:
+    """Which slices of the case are drawn or known to be background: bool, all of them where the label is dense."""
+    known = torch.full((case.stop - case.start,), case.dense)
+    known[list(case.annotated + case.absent)] = True
+    return known
+
+
+def _filled_up(part: Tensor, sides) -> Tensor:
+    """``part`` of a volume, centred on zeros of the size ``sides``."""
+    padding = []
+    for have, want in zip(reversed(part.shape), reversed(sides), strict=True):
+        padding += [(want - have) // 2, want - have - (want - have) // 2]
+    return F.pad(part, padding)
+
+
+def predicted_slices(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
+    """The most probable class on these slices, uint8 (len(numbers), rows, columns), on the CPU; whole volumes are read."""
+    device, patch = next(network.parameters()).device, run_shape(run).patch
+    result = torch.zeros(len(numbers), *run.data.grid.shape, dtype=torch.uint8)
+    for case in run.data.cases:
+        wanted = (numbers >= case.start) & (numbers < case.stop)
+        if wanted.any():
+            volume = run.data.images[case.start : case.stop].to(device)[None, None].float() / 255
+            found = volume_probabilities(network, volume, patch, run.settings.test_flips)[0].argmax(0)
+            result[wanted] = found[(numbers[wanted] - case.start).to(device)].to(torch.uint8).cpu()
+    return result
