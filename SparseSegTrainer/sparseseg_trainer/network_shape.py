@@ -26,7 +26,7 @@ class NetworkShape:
     width: int
     depth: int
     stride: int
-    architecture: Literal["slices", "vnet"] = "slices"
+    architecture: Literal["slices", "vnet", "marked_unet"] = "slices"
     patch: tuple[int, int, int] | None = None
 
     @property

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .marked_network import MarkedUNet
 from .network_shape import NetworkShape
 from .networks import unet
 from .volume_networks import VNet
@@ -42,7 +43,7 @@ class SegmentationNetwork(nn.Module):
             return F.pixel_shuffle(self.network(folded).float(), self.stride)
 
 
-ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet}
+ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "marked_unet": MarkedUNet}
 
 
 def build_network(shape: NetworkShape) -> nn.Module:

@@ -8,10 +8,73 @@ import torch
 from torch import nn
 
 from sparseseg_trainer.cleanup import fill_holes
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.marked_network import MarkedUNet
+from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.reporting import Reporter
-from sparseseg_trainer.training.loop import Run, Stage, plateau, train_stage
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.data import prepare
+from sparseseg_trainer.training.loop import Run, Stage, plateau, seeded, train_stage
+from sparseseg_trainer.training.methods.partial import marked, selective_batch_dice
 from sparseseg_trainer.training.presets import resolve
-from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.settings import TrainSettings, Volumetric
+from sparseseg_trainer.training.volumetric import draw_patches
+
+
+def logits_of(*foreground: list[list[float]]) -> torch.Tensor:
+    """Logits (blocks, classes + 1, 1, 1, voxels) whose softmax has these probabilities of the classes."""
+    classes = torch.tensor(foreground).transpose(0, 1)[:, :, None, None]
+    return torch.cat([1 - classes.sum(1, keepdim=True), classes], 1).log()
+
+
+def labels_of(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.uint8)[:, None, None]
+
+
+def test_the_selective_loss_is_the_dice_of_all_known_voxels_of_a_batch_together():
+    logits = logits_of([[0.8, 0.4], [0.6, 0.9]]).requires_grad_()
+    labels, known = labels_of([[1, 0], [1, 1]]), labels_of([[1, 1], [1, 0]]).bool()
+    loss = selective_batch_dice(logits, labels, known)
+    # known voxels: t = 1 0 1, r = 0.8 0.4 0.6
+    assert loss.item() == pytest.approx(-2 * (0.8 + 0.6) / (2 + 1.8))
+    loss.backward()
+    assert logits.grad[1, :, 0, 0, 1].abs().max() == 0 < logits.grad[1, :, 0, 0, 0].abs().max()
+    everything = selective_batch_dice(logits, labels, torch.ones_like(known))  # eq. 1
+    assert everything.item() == pytest.approx(-2 * (0.8 + 0.6 + 0.9) / (3 + 2.7))
+
+
+def test_the_selective_loss_of_several_classes_is_their_mean_and_an_absent_class_adds_nothing_to_pull_at():
+    logits = logits_of([[0.5, 0.1]], [[0.2, 0.6]])
+    labels, known = labels_of([[1, 2]]), labels_of([[1, 1]]).bool()
+    by_hand = (2 * 0.5 / (1 + 0.6) + 2 * 0.6 / (1 + 0.8)) / 2
+    assert selective_batch_dice(logits, labels, known).item() == pytest.approx(-by_hand)
+    nothing = selective_batch_dice(logits.requires_grad_(), labels, known & False)
+    nothing.backward()
+    assert nothing.item() == 0 and not logits.grad.any()
+
+
+def test_what_is_known_is_a_channel_of_the_network_and_everything_is_where_it_is_left_out():
+    torch.manual_seed(0)
+    network = MarkedUNet(NetworkShape(0, 2, 4, 4, 1, "marked_unet", (8, 16, 16))).eval()
+    images, known = torch.rand(2, 1, 8, 16, 16), torch.zeros(2, 8, 16, 16, dtype=torch.bool)
+    known[:, 3:5] = True
+    assert marked(images, known)[:, 1].sum() == known.sum()
+    assert network(images).shape == (2, 3, 8, 16, 16)
+    assert torch.equal(network(images), network(marked(images, torch.ones_like(known))))
+    assert not torch.allclose(network(images), network(marked(images, known)), atol=1e-3)
+
+
+def test_every_block_holds_a_drawn_slice_and_slices_beyond_the_ends_are_known(dense_cohort, tmp_path):
+    sparsify(dense_cohort, tmp_path / "sparse", "consecutive:2", extents=True)
+    settings = resolve(TrainSettings("partial", volumetric=Volumetric((8, 16, 16), False), pixels=0))
+    data = prepare(read_cohort(tmp_path / "sparse"), tmp_path / "data", 0, Reporter())
+    run = Run(data, settings, torch.device("cpu"), tmp_path, Reporter(), [])
+    images, labels, known = draw_patches(run, data.cases, 60, seeded("blocks"), drawn_on=True)
+    assert images.shape == (60, 1, 8, 16, 16)
+    slices = known.any(-1).any(-1).sum(1)
+    assert labels.flatten(1).any(1).float().mean() > 0.8  # a block beside the structure may show none of it
+    assert all(1 <= count <= 7 for count in slices.tolist()) and len(set(slices.tolist())) > 2
+    assert not labels[~known].any()
 
 
 @pytest.mark.parametrize(

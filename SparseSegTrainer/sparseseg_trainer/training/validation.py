@@ -56,6 +56,17 @@ def live_dice(run: Run, network: nn.Module) -> float:
     return _dice(*_compared(run, network, _some(numbers, LIVE)))
 
 
+def known_dice(run: Run, network: nn.Module) -> float:
+    """Mean Dice over all known slices of the cases kept aside, empty ones (on which anything is wrong) among them.
+
+    Without such cases, as ``live_dice``.
+    """
+    if run.aside is None:
+        return live_dice(run, network)
+    absent = run.aside.absent if run.settings.absence else run.aside.absent[:0]
+    return _dice(*_compared(replace(run, data=run.aside), network, torch.cat([run.aside.drawn, absent])))
+
+
 def figures(run: Run, network: nn.Module) -> dict:
     """``drawn_slices_dice`` of the cases trained on; of those aside ``validation_dice`` and ``validation``, by case."""
     found = {"drawn_slices_dice": round(_dice(*_compared(run, network, run.data.drawn)), 4)}

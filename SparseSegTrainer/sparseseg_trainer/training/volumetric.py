@@ -33,29 +33,38 @@ def run_shape(run: Run) -> NetworkShape:
 
 
 def draw_patches(
-    run: Run, cases: list[PreparedCase], count: int, generator: torch.Generator, labels: Tensor | None = None
+    run: Run,
+    cases: list[PreparedCase],
+    count: int,
+    generator: torch.Generator,
+    labels: Tensor | None = None,
+    drawn_on: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``count`` patches at random places of ``cases``, augmented; every case comes once before any comes again.
 
     Returns images (B, 1, slices, rows, columns) in about [0, 1], labels (B, slices, rows, columns) uint8, and which of
     these are known, bool: all where a case's label is dense, else those of its drawn and absent slices. Beyond the
     volume's border all three are 0. ``labels`` are those of the whole stack, to be used instead of the drawn ones.
+    With ``drawn_on`` every patch shows a drawn slice at least.
     """
     patch, chosen = run_shape(run).patch, draw(torch.arange(len(cases)), count, generator).tolist()
-    parts = [_patch(run, cases[number], patch, generator, labels) for number in chosen]
+    parts = [_patch(run, cases[number], patch, generator, labels, drawn_on) for number in chosen]
     images, found, known = (torch.stack(part).to(run.device) for part in zip(*parts, strict=True))
     images, found = augment(images.float() / 255, found, run.data.classes, run.settings.augmentation, generator)
     return images.unsqueeze(1), found, known
 
 
-def _patch(run: Run, case: PreparedCase, patch, generator: torch.Generator, labels: Tensor | None) -> list[Tensor]:
+def _patch(
+    run: Run, case: PreparedCase, patch, generator: torch.Generator, labels: Tensor | None, drawn_on: bool
+) -> list[Tensor]:
     """Image and label as bytes, and what is known, each (slices, rows, columns), before augmentation."""
     turns = int(torch.randint(4, (1,), generator=generator)) if run.settings.volumetric.quarter_turns else 0
     sides = (patch[0], patch[2], patch[1]) if turns % 2 else patch
-    firsts = [
-        int(torch.randint(max(0, have - want) + 1, (1,), generator=generator))
-        for have, want in zip(run.data.volume_size(case), sides, strict=True)
-    ]
+    places = [(0, max(0, have - want)) for have, want in zip(run.data.volume_size(case), sides, strict=True)]
+    if drawn_on:
+        drawn = case.annotated[int(torch.randint(len(case.annotated), (1,), generator=generator))]
+        places[0] = (max(0, drawn - sides[0] + 1), min(drawn, places[0][1]))
+    firsts = [int(torch.randint(low, high + 1, (1,), generator=generator)) for low, high in places]
     box = tuple(slice(first, first + side) for first, side in zip(firsts, sides, strict=True))
     image = run.data.volume(run.data.images, case)[box]
     label = run.data.volume(run.data.labels if labels is None else labels, case)[box]
@@ -80,7 +89,7 @@ def _filled_up(part: Tensor, sides) -> Tensor:
 
 
 def predicted_slices(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
-    """The most probable class on these slices, uint8 (len(numbers), rows, columns), on the CPU; whole volumes are read."""
+    """The most probable class on these slices, uint8 (len(numbers), rows, columns), on the CPU; reads whole volumes."""
     device, patch = next(network.parameters()).device, run_shape(run).patch
     result = torch.zeros(len(numbers), *run.data.grid.shape, dtype=torch.uint8)
     for case in run.data.cases:
