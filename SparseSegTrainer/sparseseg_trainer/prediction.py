@@ -27,7 +27,7 @@ def probabilities(network: nn.Module, images: Tensor, flips: bool = False) -> Te
 def volume_probabilities(
     network: nn.Module, volume: Tensor, patch: tuple[int, int, int], flips: bool = False, step: Callable = lambda: None
 ) -> Tensor:
-    """Softmax (1, C + 1, slices, rows, columns) of a network that sees ``patch`` voxels of ``volume`` (1, 1, ...) at once.
+    """Softmax (1, C + 1, slices, rows, columns) of a network that sees ``patch`` voxels of a ``volume`` (1, 1, ...).
 
     Overlapping windows are averaged, weighted by a Gaussian around their centres; ``step`` is called before each few of
     them. The result is where ``volume`` is, the network may be elsewhere.

@@ -1,7 +1,7 @@
 """The networks that segment volumes; their shape says which one and how wide it is.
 
-All take (batch, 1, slices, rows, columns) in [0, 1], sides multiples of what ``NetworkShape.strides`` reduce them by, and
-return logits (batch, classes + 1, slices, rows, columns), background first.
+All take (batch, 1, slices, rows, columns) in [0, 1], sides multiples of what ``NetworkShape.strides`` reduce them by,
+and return logits (batch, classes + 1, slices, rows, columns), background first.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Decoder(nn.Module):
         super().__init__()
         strides = shape.strides()
         widths = [shape.width * 2**level for level in range(len(strides))]
-        self.ups = nn.ModuleList(self.up(2 * width, width, stride) for width, stride in zip(widths, strides, strict=True))
+        self.ups = nn.ModuleList(
+            self.up(2 * width, width, stride) for width, stride in zip(widths, strides, strict=True)
+        )
         self.blocks = nn.ModuleList(
             Block(width, width, layers, skip) for width, layers in zip(widths, LAYERS, strict=False)
         )

@@ -35,7 +35,8 @@ def augment(
     """Change images (B, channels, H, W) in [0, 1] and label maps (B, H, W) alike; labels keep their coding.
 
     Volumes are images whose channels are their slices, with label maps (B, slices, H, W): all slices of a volume are
-    moved alike and none into another, so that what is known of a slice stays true. Random numbers come from ``generator``, a CPU generator, so that a seed gives the same batches on every device.
+    moved alike and none into another, so that what is known of a slice stays true. Random numbers come from
+    ``generator``, a CPU generator, so that a seed gives the same batches on every device.
     """
     images, labels = _deform(images, labels, classes, how, generator)
     return _change_intensity(images, how, generator), labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,13 @@ from ..cohort import CaseFailure, Cohort, load_case, read_cohort
 from ..cohort_grid import CohortGrid
 from ..devices import choose_device
 from ..errors import InputError
-from ..prediction import probabilities
+from ..prediction import OVERLAP, probabilities
 from ..registration import registration_loss, shipped_network
 from ..reporting import Reporter
-from ..segmentation_network import SegmentationNetwork
+from ..segmentation_network import SegmentationNetwork, build_network
 from .augmentation import augment
 from .data import MeasuredCase, measure
-from .keys import PSEUDO_LABELED
+from .keys import PSEUDO_LABELED, learns_from_whole_volumes
 from .losses import segmentation_loss
 from .memory import available_bytes, needed_bytes
 from .presets import resolve
@@ -28,6 +29,7 @@ from .registering import SMOOTHNESS
 from .settings import TrainSettings
 from .supervised import shape_of, steps_for
 from .validation import LIVE, keep_aside
+from .volumetric import volume_shape
 
 REPEATS = 3  # measured steps, after one that warms up
 FIELDS = 3  # of the registration network for each slice: to and from the one before, and from the one before that
@@ -42,7 +44,8 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
     settings, reporter = resolve(settings or TrainSettings()), reporter or Reporter()
     device = choose_device(settings.device)
     source, _ = keep_aside(read_cohort(cohort), settings.validation, settings.seed)
-    source.cases = [case for case in source.cases if case.label is not None]
+    if not learns_from_whole_volumes(settings.method, settings.dimensions):
+        source.cases = [case for case in source.cases if case.label is not None]
     failed: list[CaseFailure] = []
     measured, grid = measure(source, settings.pixels, failed, reporter)
     slices = sum(found.count for found in measured)
@@ -51,8 +54,11 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
         device = torch.device("cpu")
         needed = needed_bytes(settings, slices, grid.shape, device)
     reading, drawn = _reading(source, measured, failed)
-    steps = _Steps(settings, len(source.labels), grid, device)
-    seconds = reading + _training(settings, slices, round(drawn), steps, reporter)
+    classes = len(source.labels)
+    if settings.dimensions == 3:
+        seconds = reading + _volume_training(settings, classes, measured, grid, device)
+    else:
+        seconds = reading + _training(settings, slices, round(drawn), _Steps(settings, classes, grid, device), reporter)
     return summary_of(
         len(measured),
         source.failed + failed,
@@ -66,13 +72,15 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
 def _reading(source: Cohort, measured: list[MeasuredCase], failed: list[CaseFailure]) -> tuple[float, float]:
     """Seconds to read all cases, and the number of their drawn slices, both from the first one that can be read."""
     for found in measured:
+        if found.case.label is None:
+            continue
         started = time.monotonic()
         try:
             annotated = load_case(found.case).annotated
         except InputError as error:
             failed.append(CaseFailure.of(found.case.name, error))
             continue
-        known = [len(case.annotated_slices or annotated) for case in source.cases]
+        known = [len(case.annotated_slices or annotated) for case in source.cases if case.label is not None]
         return (time.monotonic() - started) * len(measured), sum(known)
     raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
 
@@ -110,6 +118,56 @@ def _teaching(settings: TrainSettings, step: float, forward: float) -> float:
     return passes.get(settings.method, 0) * forward * unlabelled / CHUNK
 
 
+def _volume_training(
+    settings: TrainSettings, classes: int, measured: list[MeasuredCase], grid: CohortGrid, device: torch.device
+) -> float:
+    """Seconds of the training of a network that sees volumes, and of looking at labelled ones with it."""
+    sizes = []
+    for found in measured:
+        inner = grid.size(*found.size, found.spacing)
+        sizes.append((found.count, min(inner[0], grid.shape[0]), min(inner[1], grid.shape[1])))
+    shape = volume_shape(settings, classes, sizes)
+    network = build_network(shape).to(device)
+    images = torch.rand(settings.batch, 1, *shape.patch, device=device)
+    labels = torch.zeros(settings.batch, *shape.patch, dtype=torch.uint8, device=device)
+
+    def step() -> None:
+        network.train()
+        segmentation_loss(network(images), labels, settings.gamma).mean().backward()
+        network.zero_grad(set_to_none=True)
+
+    training = _timed(step, device) * (2.5 if settings.method == "hybrid_crop" else 1.2)  # two students; augmentation
+    answer = _timed(lambda: probabilities(network, images[:1], settings.test_flips), device)
+    unlabelled = settings.batch * (1 - settings.consistency.labelled)
+    passes = {"ua_mt": 1 + settings.consistency.passes, "hybrid_crop": 1}
+    training += passes.get(settings.method, 0) * answer * unlabelled
+    windows = [_windows(size, shape.patch) for size in sizes]
+    labelled = [number for number, found in zip(windows, measured, strict=True) if found.case.label is not None]
+    steps = steps_for(settings, sum(found.count for found in measured))
+    return settings.baseline_epochs * (steps * training + labelled[0] * answer) + sum(labelled) * answer
+
+
+def _windows(size: tuple[int, int, int], patch: tuple[int, int, int]) -> int:
+    """How many half overlapping patches cover a volume."""
+    sides = zip(size, patch, strict=True)
+    return math.prod(1 + math.ceil(max(0, side - seen) / (seen * (1 - OVERLAP))) for side, seen in sides)
+
+
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    """Seconds of a step, after one that warms up."""
+
+    def finish() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.monotonic()
+
+    step()
+    started = finish()
+    for _ in range(REPEATS):
+        step()
+    return (finish() - started) / REPEATS
+
+
 class _Steps:
     """Seconds of the steps that a training repeats, measured on slices of noise."""
 
@@ -132,12 +190,12 @@ class _Steps:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-        return self._seconds(step)
+        return _timed(step, self.device)
 
     def forward(self) -> float:
         """The prediction of ``CHUNK`` slices."""
         images = self._noise(CHUNK, 1 + 2 * self.settings.context)
-        return self._seconds(lambda: probabilities(self.network, images, self.settings.test_flips))
+        return _timed(lambda: probabilities(self.network, images, self.settings.test_flips), self.device)
 
     def field(self) -> float:
         """One displacement field."""
@@ -147,7 +205,7 @@ class _Steps:
         def step() -> None:
             network(images, images)
 
-        return self._seconds(step) / len(images)
+        return _timed(step, self.device) / len(images)
 
     def registration(self) -> float:
         """One step of the registration network."""
@@ -156,20 +214,7 @@ class _Steps:
         def step() -> None:
             registration_loss(images, images, network(images, images), "ncc", SMOOTHNESS).backward()
 
-        return self._seconds(step)
+        return _timed(step, self.device)
 
     def _noise(self, count: int, channels: int) -> torch.Tensor:
         return torch.rand(count, channels, *self.shape, device=self.device)
-
-    def _seconds(self, step: Callable[[], None]) -> float:
-        step()
-        self._finish()
-        started = time.monotonic()
-        for _ in range(REPEATS):
-            step()
-        self._finish()
-        return (time.monotonic() - started) / REPEATS
-
-    def _finish(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)

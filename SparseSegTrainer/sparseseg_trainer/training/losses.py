@@ -35,6 +35,12 @@ def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None = None) -
     return (1 - (2 * overlap + SIGMA) / (total + SIGMA)).mean(1)
 
 
+def labels_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """Dice loss of softmax(``logits``) (B, C + 1, ...) against ``labels`` (B, ...), mean over images and classes."""
+    probability = logits.float().softmax(1)[:, 1:]
+    return dice_loss(probability, one_hot(labels, probability.shape[1])).mean()
+
+
 def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """Cross-entropy of eq. 2 (with the usual sign), mean over each image's pixels (all of them, ignored ones are 0).
 

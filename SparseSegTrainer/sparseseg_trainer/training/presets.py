@@ -236,6 +236,17 @@ CONSISTENCY_LIMITS = {
     "diversity_start": SHARE,
     "agreement_ramp": SHARE,
     "attack": SHARE,
+}
+VOLUMETRIC_LIMITS = {
+    "tenth_after": (0.001, 1),
+    "teacher": (0.00001, 1),
+    "second_share": SHARE,
+    "unlabelled": WEIGHT,
+    "mixed": WEIGHT,
+    "crop": SHARE,
+    "patience": COUNT,
+    "second_step": (0, 1000),
+    "restart": COUNT,
     "distance": WEIGHT,
     "adversarial": WEIGHT,
     "rival_rate": RATE,
@@ -249,17 +260,6 @@ CONSISTENCY_LIMITS = {
     "radius": (0, 10),
     "prototypes": (1, 10**4),
     "voxels": (1, 10**6),
-}
-VOLUMETRIC_LIMITS = {
-    "tenth_after": (0.001, 1),
-    "teacher": (0.00001, 1),
-    "second_share": SHARE,
-    "unlabelled": WEIGHT,
-    "mixed": WEIGHT,
-    "crop": SHARE,
-    "patience": COUNT,
-    "second_step": (0, 1000),
-    "restart": COUNT,
 }
 AUGMENTATION_LIMITS = {
     "rotation": (0, 180),

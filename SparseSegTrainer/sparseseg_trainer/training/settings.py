@@ -35,6 +35,24 @@ class Consistency:
     diversity_start: float = 0.17  # dct_seg: part of the training after which these come
     agreement_ramp: float = 0.42  # dct_seg: part of the training after which both weights are ramped up
     attack: float = 0.03  # dct_seg: change of each pixel in an adversarial example
+
+
+@dataclass(frozen=True)
+class Volumetric:
+    """Constants of the methods whose network sees volumes; the defaults are those of zhang2024."""
+
+    # Slices, rows and columns that the network sees at once; smaller where the largest volume is.
+    patch: tuple[int, int, int] = (80, 112, 112)
+    quarter_turns: bool = True  # augmentation by 90, 180 and 270 degrees within the slices
+    tenth_after: float = 0.41667  # part of the training after which the schedule "tenth" divides the rate, repeatedly
+    teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
+    second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
+    unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
+    mixed: float = 1.0  # hybrid_crop: mu of eq. 18
+    crop: float = 0.5  # hybrid_crop: each side of the region that is mixed, as part of the patch's
+    patience: int = 10  # partial: epochs without a better network after which the learning rate is halved
+    second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out
+    restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
     distance: float = 0.3  # sassnet, dtc: weight of the error of the distance maps
     adversarial: float = 0.01  # sassnet: weight of taking the discriminator in
     rival_rate: float = 1e-4  # sassnet: the discriminator's learning rate, which stays the same
@@ -48,24 +66,6 @@ class Consistency:
     radius: float = 0.01  # ss_net: change of each voxel in an adversarial example, in standard deviations
     prototypes: int = 32  # ss_net: of each class
     voxels: int = 4096  # ss_net: of each class in a batch, that are compared with these
-
-
-@dataclass(frozen=True)
-class Volumetric:
-    """Constants of the methods whose network sees volumes; the defaults are those of zhang2024."""
-
-    # Slices, rows and columns that the network sees at once; smaller where the largest volume is.
-    patch: tuple[int, int, int] = (80, 112, 112)
-    quarter_turns: bool = True  # augmentation by 90, 180 and 270 degrees within the slices
-    tenth_after: float = 0.41667  # part of the training after which the schedule "tenth" divides the rate, again and again
-    teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
-    second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
-    unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
-    mixed: float = 1.0  # hybrid_crop: mu of eq. 18
-    crop: float = 0.5  # hybrid_crop: each side of the region that is mixed, as part of the patch's
-    patience: int = 10  # partial: epochs without a better network after which the learning rate is halved
-    second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out
-    restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
 
 
 @dataclass(frozen=True)

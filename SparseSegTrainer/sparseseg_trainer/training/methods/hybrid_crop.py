@@ -1,7 +1,7 @@
 """Hybrid cropping in multi-model co-learning (zhang2024): two students, and a teacher that is the average of both.
 
-A plain V-Net and a residual one (the students) learn from whole labelled volumes (eq. 3), on the others from each other's
-pseudo labels (eq. 4-6) and from the teacher's (eq. 7-9), and from mixtures of both kinds of volumes (eq. 11-17).
+A plain V-Net and a residual one (the students) learn from whole labelled volumes (eq. 3), on the others from each
+other's pseudo labels (eq. 4-6) and the teacher's (eq. 7-9), and from mixtures of both kinds of volumes (eq. 11-17).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...volume_networks import Block
 from ..loop import Run
-from ..losses import dice_loss, one_hot
+from ..losses import labels_dice as dice  # L_dice of eq. 3-9
 from ..settings import Volumetric
 from ..supervised import new_network
 from ..teaching import Lesson, answer, train_semi_supervised
@@ -42,12 +42,6 @@ def fill_teacher(teacher: nn.Module, averages: Students, second_share: float) ->
     for own, first, second in zip(*states, strict=True):
         own.copy_(torch.lerp(first, second, second_share))
     return teacher
-
-
-def dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """L_dice of eq. 3-9: mean over the patches, and over the classes without background."""
-    probability = logits.softmax(1)[:, 1:]
-    return dice_loss(probability, one_hot(labels, probability.shape[1])).mean()
 
 
 def region(sides: tuple[int, ...], part: float, generator: torch.Generator) -> Tensor:
