@@ -45,7 +45,7 @@ def train(run: Run) -> nn.Module:
     if not second:
         return _step(run, "target", new_network(run), epochs, 0)
     first = _step(run, "first step", new_network(run), epochs, 0)
-    return _step(run, "target", first, second, how.restart)
+    return _step(run, "target", first.requires_grad_(True), second, how.restart)
 
 
 def _step(run: Run, name: str, network: nn.Module, epochs: int, restart: int) -> nn.Module:
