@@ -19,7 +19,7 @@ from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.prediction import probabilities, smooth_along_slices
 from sparseseg_trainer.segment import SegmentSettings, segment
 from sparseseg_trainer.segmentation_network import SegmentationNetwork
-from sparseseg_trainer.volumes import read_geometry, read_image, read_label
+from sparseseg_trainer.volumes import read_geometry, read_image, read_label, write_image
 
 SHAPE = NetworkShape(context=0, classes=1, width=4, depth=1, stride=1)
 VALUE = 7
@@ -89,6 +89,18 @@ def test_probabilities_are_written_if_asked(dense_cohort, brightness_model, tmp_
     labels = read_label(tmp_path / "out/labels/case0.nrrd", GEOMETRY)
     assert soft.geometry == GEOMETRY
     assert ((soft.array > 0.5) == (labels == VALUE)).all()
+
+
+def test_holes_are_filled_if_asked(dense_cohort, brightness_model, tmp_path):
+    whole = read_image(dense_cohort / "images/case0.nrrd").array
+    whole[5:9, 10:22, 8:20] = 900
+    whole[7, 14:19, 12:17] = 0
+    write_image(tmp_path / "hole.nrrd", whole, GEOMETRY)
+    found = []
+    for filled in (False, True):
+        segment([tmp_path / "hole.nrrd"], brightness_model, tmp_path / "out", SegmentSettings(fill_holes=filled))
+        found.append(read_label(tmp_path / "out/labels/hole.nrrd", GEOMETRY)[7, 16, 14])
+    assert found == [0, VALUE]
 
 
 def test_a_trained_network_runs_from_its_folder(dense_cohort, model, tmp_path):
