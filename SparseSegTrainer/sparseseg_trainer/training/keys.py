@@ -17,15 +17,20 @@ Method = Literal[
     "ict",
     "ac_mt",
     "hybrid_crop",
+    "sassnet",
+    "dtc",
+    "urpc",
+    "mc_net",
+    "ss_net",
     "partial",
 ]
 PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those that make labels of whole volumes
 
-# The methods whose network sees volumes, with its architecture.
-VOLUMETRIC = {"hybrid_crop": "vnet", "ua_mt": "vnet", "partial": "marked_unet"}
-SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
 # Those that learn from some wholly labeled volumes and, besides, from volumes without any label.
-WITH_UNLABELED = ("hybrid_crop", "ua_mt")
+WITH_UNLABELED = ("hybrid_crop", "ua_mt", "sassnet", "dtc", "urpc", "mc_net", "ss_net")
+# The methods whose network sees volumes, with its architecture.
+VOLUMETRIC = dict.fromkeys(WITH_UNLABELED, "vnet") | {"partial": "marked_unet"}
+SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
 
 
 def architecture_of(method: str, dimensions: int) -> str:

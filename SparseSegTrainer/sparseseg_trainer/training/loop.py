@@ -81,7 +81,7 @@ class Trainer:
         own = [value for value in self.network.parameters() if not any(value is other for other in rival)]
         self.optimizers = {"optimizer": kind(own, lr=stage.learning_rate, **options)}
         if rival:
-            rate = settings.consistency.rival_rate
+            rate = settings.volumetric.rival_rate
             self.optimizers["rival"] = torch.optim.Adam(rival, lr=rate, betas=(0.9, 0.99))  # as in SASSNet's code
         self.averaging = settings.averaging if stage.averaging is None else stage.averaging
         self.steps_done = 0
