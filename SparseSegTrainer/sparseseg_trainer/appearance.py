@@ -39,7 +39,7 @@ def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor)
     label, weight = torch.from_numpy(known.ravel()[some]).long(), torch.from_numpy(pixels.ravel()[some])
     coefficients = _fitted(sample, label, weight / weight.sum())
     logits = np.stack([_expanded(plane) @ coefficients for plane in basis])
-    evidence = gaussian_filter(logits - logits[..., :1], (1, 0.7, 0.7, 0))[..., 1:]
+    evidence = gaussian_filter(logits[..., 1:] - logits[..., :1], (1, 0.7, 0.7, 0))
     evidence = torch.from_numpy(evidence).movedim(-1, 1).clamp(-LIMIT, LIMIT)
     return evidence.to(slices.device)
 

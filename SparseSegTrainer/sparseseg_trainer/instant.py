@@ -46,7 +46,7 @@ def instant_result(
     travelled = propagate_labels(network, slices, drawn, first, last)
     annotated = sorted(drawn)
     usual = usual_tapers(annotated, absent)
-    labels = tapered(travelled.carried, annotated, usual).argmax(1)
+    labels = tapered(travelled.carried, annotated, usual).max(1).indices
     with torch.enable_grad():
         evidence = appearance(slices, labels, annotated, absent)
     marked = (first is not None, last is not None)

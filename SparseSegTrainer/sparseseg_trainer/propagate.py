@@ -22,7 +22,7 @@ from .errors import InputError
 from .files import write_text
 from .instant import instant_result
 from .refinement import refine
-from .registration import shipped_network
+from .registration import folded, shipped_network
 from .reporting import Reporter
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
@@ -80,7 +80,8 @@ def propagate_case(
     drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
     absent = torch.from_numpy(volume.absent(absence=settings.absence))
     reporter.check_cancelled()
-    instant = instant_result(shipped_network(device), grid.slices, drawn, absent, volume.first, volume.last)
+    network = folded(shipped_network(device))
+    instant = instant_result(network, grid.slices, drawn, absent, volume.first, volume.last)
     result = _finished(volume, instant.probability, instant.travelled.confidence, grid)
     if settings.quality == "instant":
         return result

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 from monai.losses import LocalNormalizedCrossCorrelationLoss
-from monai.networks.blocks import Warp
+from monai.networks.blocks import Convolution, Warp
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .networks import light_unet
 
@@ -75,13 +76,26 @@ def shipped_network(device: torch.device | str = "cpu") -> RegistrationNetwork:
     return copy.deepcopy(_shipped()).to(device)
 
 
+def folded(network: nn.Module) -> nn.Module:
+    """``network`` (MONAI's blocks, in evaluation mode) with its batch normalizations inside its convolutions, in place.
+
+    It gives the same fields in less time and can no longer be trained.
+    """
+    for block in network.modules():
+        if isinstance(block, Convolution) and hasattr(block, "adn"):
+            norm, transposed = block.adn.N, isinstance(block.conv, nn.ConvTranspose2d)
+            block.conv, block.adn.N = fuse_conv_bn_eval(block.conv, norm, transposed), nn.Identity()
+    return network
+
+
 @torch.no_grad()
 def displacement_fields(
-    network: nn.Module, slices: Tensor, pairs: Iterable[tuple[int, int]], batch: int = 32
+    network: nn.Module, slices: Tensor, pairs: Iterable[tuple[int, int]], batch: int = 8
 ) -> dict[tuple[int, int], Tensor]:
     """The field (2, row, column) of each pair (source, target): it pulls slice ``source`` onto slice ``target``.
 
-    ``slices``: (slice, row, column), rows and columns padded to multiples of 16.
+    ``slices``: (slice, row, column), rows and columns padded to multiples of 16. A ``batch`` of 8 fits a processor's
+    cache: less time than 32.
     """
     pairs = sorted(set(pairs))
     fields = []

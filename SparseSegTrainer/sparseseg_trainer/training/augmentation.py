@@ -80,7 +80,7 @@ def _deform(images, labels, classes, how, generator):
         dtype=labels.dtype,
         device=labels.device,
     )
-    return sampled[:, :channels], values[torch.cat([background, share], 1).argmax(1)]
+    return sampled[:, :channels], values[torch.cat([background, share], 1).max(1).indices]
 
 
 def _change_intensity(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:

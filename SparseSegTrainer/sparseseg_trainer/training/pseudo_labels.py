@@ -24,7 +24,7 @@ CHUNK = 32  # slices predicted at once
 
 def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
     """The network's most probable class (eq. 1) for these slices, uint8 (len(numbers), rows, columns), on the CPU."""
-    return torch.cat([part.argmax(1).to(torch.uint8) for part in _predictions(run, network, numbers, False)])
+    return torch.cat([part.max(1).indices.to(torch.uint8) for part in _predictions(run, network, numbers, False)])
 
 
 def kept(run: Run, make: Callable[[], Tensor]) -> Tensor:
@@ -66,7 +66,7 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
     if semi is None:
         labels = torch.zeros(case.stop - case.start, *run.data.grid.shape, dtype=torch.uint8)
         window, travelled, _ = _travelled(run, registration, case)
-        labels[window] = travelled.argmax(1).to(torch.uint8)
+        labels[window] = travelled.max(1).indices.to(torch.uint8)
         return labels
     settings = run.settings
     own = torch.cat(_predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
@@ -75,7 +75,7 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
     if registration is None:
         return own_labels
     window, travelled, distance = _travelled(run, registration, case)
-    propagated = travelled.argmax(1).to(torch.uint8)
+    propagated = travelled.max(1).indices.to(torch.uint8)
     fused = own_labels.clone()
     if settings.fusion == "blend":
         mixed = own.clone()
@@ -99,7 +99,7 @@ def _predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> 
 
 def _labels(run: Run, case: PreparedCase, probability: Tensor) -> Tensor:
     """Most probable classes; with ``largest_component`` only what hangs together with the drawn structure."""
-    labels = probability.argmax(1).to(torch.uint8)
+    labels = probability.max(1).indices.to(torch.uint8)
     if not run.settings.largest_component:
         return labels
     drawn = run.data.labels[case.start : case.stop].cpu().numpy()
