@@ -6,12 +6,12 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from .network_shape import NetworkShape
+from .network_shape import HALVINGS, NetworkShape
 from .volume_networks import fast_numbers
 
 
 class MarkedUNet(nn.Module):
-    """A residual 3D U-Net with instance normalization.
+    """A residual 3D U-Net with instance normalization, whose first level is at full resolution if ``stride`` is 1.
 
     ``forward`` takes the images (batch, 1, slices, rows, columns) in [0, 1] and, in a second channel, 1 where the label
     is known and 0 elsewhere. Without that channel every voxel counts as known: the network has learned what to say of
@@ -21,12 +21,12 @@ class MarkedUNet(nn.Module):
     def __init__(self, shape: NetworkShape):
         super().__init__()
         shape.check()
-        strides = shape.strides()
+        strides = [(1, 1, 1)] * (shape.stride == 1) + shape.strides()
         self.network = UNet(
             spatial_dims=3,
             in_channels=2,
             out_channels=shape.classes + 1,
-            channels=[shape.width * 2**level for level in range(len(strides) + 1)],
+            channels=[shape.width * 2 ** min(level, HALVINGS) for level in range(len(strides) + 1)],
             strides=strides,
             num_res_units=2,
             norm=("INSTANCE", {"affine": True}),

@@ -18,7 +18,7 @@ class NetworkShape:
     """What it takes to build the network; see ``TrainSettings`` for the meaning.
 
     Networks of volumes have a ``patch``: the slices, rows and columns that they see at once. They have no use for
-    ``context`` (0), ``depth`` and ``stride`` (1).
+    ``context`` (0) and ``depth``, and most for ``stride``.
     """
 
     context: int

@@ -53,9 +53,10 @@ def test_the_selective_loss_of_several_classes_is_their_mean_and_an_absent_class
     assert nothing.item() == 0 and not logits.grad.any()
 
 
-def test_what_is_known_is_a_channel_of_the_network_and_everything_is_where_it_is_left_out():
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_is_known_is_a_channel_of_the_network_and_everything_is_where_it_is_left_out(stride):
     torch.manual_seed(0)
-    network = MarkedUNet(NetworkShape(0, 2, 4, 4, 1, "marked_unet", (8, 16, 16))).eval()
+    network = MarkedUNet(NetworkShape(0, 2, 4, 4, stride, "marked_unet", (8, 16, 16))).eval()
     images, known = torch.rand(2, 1, 8, 16, 16), torch.zeros(2, 8, 16, 16, dtype=torch.bool)
     known[:, 3:5] = True
     assert marked(images, known)[:, 1].sum() == known.sum()

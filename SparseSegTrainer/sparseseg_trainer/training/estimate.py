@@ -144,7 +144,11 @@ def _volume_training(
     windows = [_windows(size, shape.patch) for size in sizes]
     labelled = [number for number, found in zip(windows, measured, strict=True) if found.case.label is not None]
     steps = steps_for(settings, sum(found.count for found in measured))
-    return settings.baseline_epochs * (steps * training + labelled[0] * answer) + sum(labelled) * answer
+    epochs, looked_at = settings.baseline_epochs, labelled[0]
+    if settings.method == "partial":
+        epochs += round(epochs * settings.volumetric.second_step)
+        looked_at *= max(1, settings.validation)
+    return epochs * (steps * training + looked_at * answer) + sum(labelled) * answer
 
 
 def _windows(size: tuple[int, int, int], patch: tuple[int, int, int]) -> int:

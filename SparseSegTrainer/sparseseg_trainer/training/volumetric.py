@@ -24,7 +24,7 @@ def volume_shape(settings: TrainSettings, classes: int, sizes: list[tuple[int, i
     sides = zip(settings.volumetric.patch, *sizes, strict=True)
     patch = tuple(min(wanted, -(-max(found) // PATCH_STEP) * PATCH_STEP) for wanted, *found in sides)
     kind = architecture_of(settings.method, settings.dimensions)
-    return NetworkShape(0, classes, settings.width, settings.depth, 1, kind, patch)
+    return NetworkShape(0, classes, settings.width, settings.depth, settings.stride, kind, patch)
 
 
 def run_shape(run: Run) -> NetworkShape:
