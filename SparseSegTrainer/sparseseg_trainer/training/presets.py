@@ -151,8 +151,8 @@ BALANCED_VOLUMES = {
 
 FAST_VOLUMES = BALANCED_VOLUMES | {"baseline_epochs": 16}
 
-# specktor2023, "Optimization" and "Experimental Results". Where the paper is silent: steps of 180 epochs of 40 batches, a
-# rate that is halved after 10 epochs as in the public code of the network it builds on, mirrored blocks.
+# specktor2023, "Optimization" and "Experimental Results". Where the paper is silent: two steps of 180 epochs of 40
+# batches, a rate that is halved after 10 epochs as in the public code of the network it builds on, mirrored blocks.
 PAPER_PARTIAL = {
     "absence": True,  # of what lies beyond the marked ends
     "optimizer": "adam",
