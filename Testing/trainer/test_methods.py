@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -19,14 +20,16 @@ from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.training.keys import PSEUDO_LABELED, Method
+from sparseseg_trainer.training.keys import PSEUDO_LABELED, SLICES_TOO, Method, learns_from_whole_volumes
+from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
 
-METHODS = get_args(Method)
+# Each key, and those whose network can see volumes too.
+METHODS = (*get_args(Method), *(f"{key} in 3D" for key in SLICES_TOO))
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3}
-TINY |= {"K1": 1, "K2": 2, "baseline_epochs": 3}
+TINY |= {"K1": 1, "K2": 2, "baseline_epochs": 3, "volumetric": {"patch": [16, 16, 16]}}
 OTHERWISE = {  # what the other methods do not use
     "mean_teacher": {"optimizer": "sgd", "schedule": "poly", "learning_rate": 0.01},
     "registration_only": {"registration": "tuned", "registration_epochs": 1, "registration_batch": 4, "reach": 3},
@@ -57,12 +60,14 @@ for cohort, out, settings in json.loads(sys.argv[1]):
 
 
 def settings_of(method):
-    return TINY | {"method": method} | OTHERWISE.get(method, {})
+    key = method.removesuffix(" in 3D")
+    dimensions = {"dimensions": 3} if key != method else {}
+    return TINY | {"method": key} | dimensions | OTHERWISE.get(method, {})
 
 
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory):
-    """Three small volumes with a structure (7) and its bright parts (9), drawn everywhere and on the central slice."""
+    """Three small volumes with a structure (7) and its bright parts (9): all drawn, two of them, the central slices."""
     folder, cases = tmp_path_factory.mktemp("cohorts"), []
     for number in range(3):
         image, label = ellipsoid_volume(number)
@@ -73,11 +78,15 @@ def cohorts(tmp_path_factory):
     labels = [default_label(7), default_label(9)]
     write_cohort(folder / "dense", cases, labels)
     write_cohort(folder / "one", cases[:1], labels)
+    write_cohort(folder / "some", [*cases[:2], replace(cases[2], label=None)], labels)
     sparsify(folder / "dense", folder / "sparse")
     return folder
 
 
 def cohort_for(method, cohorts):
+    settings = resolve(from_dict(TrainSettings, settings_of(method)))
+    if learns_from_whole_volumes(settings.method, settings.dimensions):
+        return cohorts / "some"
     return cohorts / ("dense" if method == "full" else "sparse")
 
 
@@ -142,4 +151,4 @@ def test_a_semi_supervised_method_refuses_a_cohort_in_which_every_slice_is_known
 
 def test_an_unknown_method_is_refused_in_one_sentence_that_names_all():
     error = refusal(from_dict, TrainSettings, {"method": "mean_techer"})
-    assert error.code == "bad_setting" and all(key in error.advice for key in METHODS)
+    assert error.code == "bad_setting" and all(key in error.advice for key in get_args(Method))
