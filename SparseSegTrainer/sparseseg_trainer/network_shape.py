@@ -18,7 +18,7 @@ class NetworkShape:
     """What it takes to build the network; see ``TrainSettings`` for the meaning.
 
     Networks of volumes have a ``patch``: the slices, rows and columns that they see at once. They have no use for
-    ``context`` (0) and ``depth``, and most for ``stride``.
+    ``context`` (0), and most for ``depth`` and ``stride``.
     """
 
     context: int
@@ -26,7 +26,7 @@ class NetworkShape:
     width: int
     depth: int
     stride: int
-    architecture: Literal["slices", "vnet", "marked_unet"] = "slices"
+    architecture: Literal["slices", "vnet", "marked_unet", "dense_voxnet", "representative"] = "slices"
     patch: tuple[int, int, int] | None = None
 
     @property
@@ -40,7 +40,11 @@ class NetworkShape:
         if self.stride not in STRIDES:
             raise InputError("bad_setting", f"The setting 'stride' is {self.stride}.", "It has to be 1, 2 or 4.")
         if self.volumetric != (self.patch is not None):
-            raise InputError("bad_setting", f"The network '{self.architecture}' has the patch {self.patch}.", "")
+            raise InputError(
+                "bad_setting",
+                f"The network '{self.architecture}' has the patch {self.patch}.",
+                "A network that sees volumes needs one, the others have none.",
+            )
         if self.patch:
             check_patch(self.patch)
 

@@ -179,11 +179,30 @@ FAST_PARTIAL = BALANCED_PARTIAL | {
     "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False, patience=3, restart=8),
 }
 
+# zheng2020, "Implementation Details". Where the paper is silent: 15 000 iterations of each network, four patches a
+# batch, turns to the nearest labels half way.
+PAPER_REPRESENTATIVE = {
+    "optimizer": "adam",
+    "learning_rate": 5e-4,
+    "weight_decay": 0.0,
+    "schedule": "poly",
+    "batch": 4,
+    "baseline_epochs": 300,
+    "epochs": 300,
+    "steps": 50,
+    "volumetric": Volumetric(patch=(64, 128, 128)),
+}
+
+BALANCED_REPRESENTATIVE = {"depth": 2, "batch": 2, "baseline_epochs": 24, "epochs": 24}
+
+FAST_REPRESENTATIVE = BALANCED_REPRESENTATIVE | {"baseline_epochs": 10, "epochs": 10}
+
 # Of single methods, where their papers differ: preset -> method -> values.
+DENSE = ("representative", "dense_voxnet")
 METHOD_PRESETS: dict[str, dict[str, dict]] = {
-    "fast": {"partial": FAST_PARTIAL},
-    "balanced": {"partial": BALANCED_PARTIAL},
-    "paper": {"partial": PAPER_PARTIAL},
+    "fast": {"partial": FAST_PARTIAL, **dict.fromkeys(DENSE, FAST_REPRESENTATIVE)},
+    "balanced": {"partial": BALANCED_PARTIAL, **dict.fromkeys(DENSE, BALANCED_REPRESENTATIVE)},
+    "paper": {"partial": PAPER_PARTIAL, **dict.fromkeys(DENSE, PAPER_REPRESENTATIVE)},
 }
 
 # Lowest and highest value of each number; those of the network are in ``NetworkShape``.
@@ -248,6 +267,9 @@ VOLUMETRIC_LIMITS = {
     "patience": COUNT,
     "second_step": (0, 1000),
     "restart": COUNT,
+    "side": WEIGHT,
+    "planes": COUNT,
+    "nearest_from": SHARE,
     "distance": WEIGHT,
     "adversarial": WEIGHT,
     "rival_rate": RATE,

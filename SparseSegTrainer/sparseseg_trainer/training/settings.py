@@ -44,7 +44,7 @@ class Volumetric:
     # Slices, rows and columns that the network sees at once; smaller where the largest volume is.
     patch: tuple[int, int, int] = (80, 112, 112)
     quarter_turns: bool = True  # augmentation by 90, 180 and 270 degrees within the slices
-    tenth_after: float = 0.41667  # part of the training after which the schedule "tenth" divides the rate, repeatedly
+    tenth_after: float = 5 / 12  # part of the training after which the schedule "tenth" divides the rate, repeatedly
     teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
     second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
     unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
@@ -53,6 +53,9 @@ class Volumetric:
     patience: int = 10  # partial: epochs without a better network after which the learning rate is halved
     second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out
     restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
+    side: float = 0.33  # representative, dense_voxnet: weight of the loss of DenseVoxNet's side path
+    planes: int = 8  # representative: slices that the network of slices sees of each patch of a batch
+    nearest_from: float = 0.5  # representative: part of the meta network's training after which it fits nearest labels
     distance: float = 0.3  # sassnet, dtc: weight of the error of the distance maps
     adversarial: float = 0.01  # sassnet: weight of taking the discriminator in
     rival_rate: float = 1e-4  # sassnet: the discriminator's learning rate, which stays the same

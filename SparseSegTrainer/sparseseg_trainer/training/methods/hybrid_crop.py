@@ -95,10 +95,11 @@ def hybrid_loss(students: Students, teacher: nn.Module, lesson: Lesson, how: Vol
 def train(run: Run) -> nn.Module:
     """Train both students; returns the teacher."""
     how, students = run.settings.volumetric, new_students(run)
-    teacher = copy.deepcopy(students.first).to(run.device)
+    teacher = copy.deepcopy(students.first)
 
     def loss(network, lesson):
-        return hybrid_loss(network, fill_teacher(teacher, lesson.teacher, how.second_share), lesson, how)
+        here = teacher.to(lesson.images.device)  # the training goes on on the CPU if the GPU's memory is not enough
+        return hybrid_loss(network, fill_teacher(here, lesson.teacher, how.second_share), lesson, how)
 
     averages = train_semi_supervised(run, students, loss, 1 - how.teacher)
     return fill_teacher(teacher, averages, how.second_share)
