@@ -1,12 +1,13 @@
 """What a segmentation is measured by, one structure in one case at a time.
 
-Overlap, boundary and volume, as osman2024 (eq. 8-11) reports them, and HD95. Every case gets a number: two
-empty masks agree (overlap 1, distance 0); where only one is empty, overlap is 0, distances are the volume's
-diagonal and the score is marked as failed.
+Overlap, boundary and volume, as osman2024 (eq. 8-11) reports them, HD95, and the distances of specktor2023. Every case
+gets a number: two empty masks agree (overlap 1, distance 0); where only one is empty, overlap is 0, distances are the
+volume's diagonal and the score is marked as failed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class Scores:
     volume_ml: float
     reference_ml: float
     failed: bool = False
+    hausdorff: float = math.nan  # nan in results that were measured before there was this figure
+    slice_assd: float = math.nan
 
 
 def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> Scores:
@@ -47,15 +50,18 @@ def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float,
     prediction, reference = prediction[box], reference[box]
     there, back = surface_distances(prediction, reference, spacing)
     shared = int((prediction & reference).sum())
+    assd = float((there.sum() + back.sum()) / (len(there) + len(back)))
     return Scores(
         dice=2 * shared / (predicted + true),
         iou=shared / (predicted + true - shared),
         boundary_iou=boundary_iou(prediction, reference, band),
-        assd=float((there.sum() + back.sum()) / (len(there) + len(back))),
+        assd=assd,
         hd95=float(max(np.percentile(there, 95), np.percentile(back, 95))),
         ravd=abs(predicted - true) / true,
         volume_ml=_millilitres(predicted, spacing),
         reference_ml=_millilitres(true, spacing),
+        hausdorff=float(max(there.max(), back.max())),
+        slice_assd=slice_assd(prediction, reference, spacing, assd),
     )
 
 
@@ -65,7 +71,7 @@ def measure_missing(reference: np.ndarray, spacing: tuple[float, float, float]) 
 
 
 def surface_distances(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances in mm from each surface voxel of one mask to the other's surface: (there, back).
 
@@ -79,6 +85,16 @@ def surface_distances(
     there = KDTree(b, leafsize=32).query(a)[0]
     back = KDTree(a, leafsize=32).query(b)[0]
     return there, back
+
+
+def slice_assd(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float], otherwise: float):
+    """Mean over slices of the distance in mm between both outlines, those of one slice pooled (specktor2023, 2D ASSD).
+
+    Slices that only one mask reaches have no distance and are left out; where no slice is left it is ``otherwise``.
+    """
+    slices = zip(prediction, reference, strict=True)
+    both = [surface_distances(ours, theirs, spacing[1:]) for ours, theirs in slices if ours.any() and theirs.any()]
+    return float(np.mean([np.concatenate(distances).mean() for distances in both])) if both else otherwise
 
 
 def boundary_iou(prediction: np.ndarray, reference: np.ndarray, band: int) -> float:
@@ -114,6 +130,8 @@ def _score_empty(predicted: int, true: int, shape, spacing, failed: bool) -> Sco
         volume_ml=_millilitres(predicted, spacing),
         reference_ml=_millilitres(true, spacing),
         failed=failed,
+        hausdorff=distance,
+        slice_assd=distance,
     )
 
 

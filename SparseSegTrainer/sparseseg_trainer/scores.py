@@ -15,7 +15,7 @@ from .cohort import CaseFailure
 from .labels import Label
 from .metrics import Scores
 
-# Scores field -> heading in reports; the order of every table.
+# Scores field -> heading; the order of every table. The first are in every report.
 METRICS = {
     "dice": "Dice",
     "iou": "IoU",
@@ -24,7 +24,10 @@ METRICS = {
     "hd95": "HD95 (mm)",
     "ravd": "RAVD",
 }
-UNITS = {"assd": "assd_mm", "hd95": "hd95_mm"}  # in the heads of CSV files
+# Measured too, for the tables of a benchmark's plan that name them.
+FURTHER = {"hausdorff": "Hausdorff (mm)", "slice_assd": "2D ASSD (mm)"}
+ALL_METRICS = METRICS | FURTHER
+UNITS = {name: f"{name}_mm" for name in ("assd", "hd95", "hausdorff", "slice_assd")}  # in the heads of CSV files
 MEAN = "mean"  # stands for the label in rows that average a case's labels
 
 
@@ -62,9 +65,9 @@ def summarize(cases: list[CaseScores], label: int | str, others: list[CaseScores
     """
     failed = sum(case.is_failed(label) for case in cases)
     summary: dict = {"n": len(cases), "failed": failed}
-    for metric in METRICS:
+    for metric in ALL_METRICS:
         values = [case.value(metric, label) for case in cases]
-        summary[metric] = {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+        summary[metric] = {"mean": fmean(values), "sd": _spread(values)}
         if others is not None:
             summary[metric]["p"] = _p_value(values, [case.value(metric, label) for case in others])
     return summary
@@ -74,14 +77,14 @@ def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
     """One row for every case and label, and one for the case's mean where there are several labels."""
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
-    metrics = [UNITS.get(metric, metric) for metric in METRICS]
+    metrics = [UNITS.get(metric, metric) for metric in ALL_METRICS]
     writer.writerow(["case", "label", "name", *metrics, "volume_ml", "reference_ml", "failed"])
     for case in cases:
         for row in rows_of(labels):
             label = row["label"]
-            fields = METRICS if label == MEAN else (*METRICS, "volume_ml", "reference_ml")
+            fields = ALL_METRICS if label == MEAN else (*ALL_METRICS, "volume_ml", "reference_ml")
             cells = [f"{case.value(field, label):.6g}" for field in fields]
-            empty = [""] * (len(METRICS) + 2 - len(cells))
+            empty = [""] * (len(ALL_METRICS) + 2 - len(cells))
             failed = "true" if case.is_failed(label) else ""
             writer.writerow([case.name, label, row["name"], *cells, *empty, failed])
     return table.getvalue()
@@ -93,8 +96,13 @@ def from_csv(text: str) -> list[CaseScores]:
     for row in csv.DictReader(io.StringIO(text, newline="")):
         if row["label"] != MEAN:
             values = {name: float(row[UNITS.get(name, name)]) for name in (*METRICS, "volume_ml", "reference_ml")}
+            values |= {name: float(row.get(UNITS.get(name, name)) or math.nan) for name in FURTHER}
             by_case.setdefault(row["case"], {})[int(row["label"])] = Scores(**values, failed=row["failed"] == "true")
     return [CaseScores(name, by_label) for name, by_label in by_case.items()]
+
+
+def _spread(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def _p_value(values: list[float], others: list[float]) -> float | None:

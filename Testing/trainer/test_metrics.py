@@ -63,6 +63,20 @@ def test_hd95_is_the_larger_directed_percentile(swap):
     assert measure(*pair, MM).hd95 == pytest.approx(0.95 * 19)  # of the distances 0, 1, ... 19
 
 
+def test_the_hausdorff_distance_is_the_largest_of_all():
+    line, point = cube((1, 1, 30), (0, 0, 5), (1, 1, 20)), cube((1, 1, 30), (0, 0, 5), (1, 1, 1))
+    assert measure(line, point, MM).hausdorff == measure(point, line, MM).hausdorff == 19
+
+
+def test_the_2d_assd_is_the_mean_over_slices_that_both_masks_reach():
+    reference = cube((4, 9, 30), (0, 2, 5), (3, 1, 1))
+    prediction = cube((4, 9, 30), (1, 2, 5), (3, 1, 1)) | cube((4, 9, 30), (2, 2, 5), (1, 1, 5))
+    # slices 1 and 2 have both: a point on a point; five voxels on one, 2 mm apart
+    assert measure(prediction, reference, (3.0, 1.0, 2.0)).slice_assd == pytest.approx((0 + 2 * 10 / 6) / 2)
+    apart = cube((4, 9, 30), (3, 2, 5), (1, 1, 1))
+    assert measure(apart, reference, MM).slice_assd == (3 + 2 + 1 + 1) / 4  # no such slice: ASSD
+
+
 def test_ravd_is_absolute_and_relative_to_the_reference():
     small, large = cube((9, 9, 9), (1, 1, 1), (2, 2, 2)), cube((9, 9, 9), (1, 1, 1), (2, 2, 6))
     assert measure(large, small, MM).ravd == 2.0

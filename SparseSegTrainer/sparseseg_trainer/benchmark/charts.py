@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..figures import DPI, png_of
 from ..labels import COLORS
 from ..report import SIGNIFICANT
-from ..scores import METRICS
+from ..scores import ALL_METRICS
 from .results import Row
 
 BINS = 10  # parts of the structure's extent
@@ -28,7 +28,7 @@ def curve(rows: list[Row], setting: str, metric: str) -> bytes | None:
     points = sorted(((x, row) for x, row in given if isinstance(x, (int, float))), key=lambda point: point[0])
     if not points:
         return None
-    figure, axes = _axes(xlabel=setting, ylabel=METRICS[metric])
+    figure, axes = _axes(xlabel=setting, ylabel=ALL_METRICS[metric])
     means, spreads = zip(*(_spread(row, metric) for _, row in points), strict=True)
     axes.errorbar([x for x, _ in points], means, spreads, marker="o", capsize=4, color=COLORS[4])
     return png_of(figure)
@@ -36,7 +36,7 @@ def curve(rows: list[Row], setting: str, metric: str) -> bytes | None:
 
 def bars(rows: list[Row], metric: str, compare: Row | None) -> bytes:
     """Mean and standard deviation of ``metric``, with * where a row differs from ``compare``."""
-    figure, axes = _axes(ylabel=METRICS[metric])
+    figure, axes = _axes(ylabel=ALL_METRICS[metric])
     for place, row in enumerate(rows):
         mean, spread = _spread(row, metric)
         axes.bar(place, mean, 0.6, yerr=spread, capsize=4, color=COLORS[place % len(COLORS)])

@@ -13,7 +13,7 @@ from ..figures import DRAWN, REFERENCE, contour_montage
 from ..matching import Reference, read_prediction, read_reference
 from ..pictures import Picture, View, pseudo_label_pictures
 from ..reporting import Reporter
-from ..scores import METRICS
+from ..scores import ALL_METRICS
 from . import charts
 from .cohorts import DataFolder
 from .plan import FigurePlan, Plan
@@ -39,7 +39,7 @@ def make_pictures(plan: Plan, data: DataFolder, rows: list[Row], out: Path, repo
 def _pictures(
     wanted: FigurePlan, data: DataFolder, rows: list[Row], compare: Row | None, out: Path, reporter: Reporter
 ) -> list[Picture]:
-    name, metric = data.data.name, METRICS[wanted.metric]
+    name, metric = data.data.name, ALL_METRICS[wanted.metric]
     if wanted.kind == "slices":
         return _slices(wanted, data, rows, compare or rows[-1], out, reporter)
     if wanted.kind == "pseudo_labels":

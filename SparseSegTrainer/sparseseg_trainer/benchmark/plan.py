@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
-from ..scores import METRICS
+from ..scores import ALL_METRICS
 from ..settings import from_dict
 from ..sparsify import UNLABELED, check_labeled, check_slices
 from ..training.keys import Method as Key
@@ -177,7 +177,7 @@ def _check(plan: Plan) -> None:
     methods = [method.name for method in plan.methods]
     for shown in (*plan.tables, *plan.figures):
         _check_names("method", shown.methods, methods)
-        _check_names("metric", shown.metrics if isinstance(shown, TablePlan) else [shown.metric], METRICS)
+        _check_names("metric", shown.metrics if isinstance(shown, TablePlan) else [shown.metric], ALL_METRICS)
     compared = {plan.compare, *(table.compare for table in plan.tables)} - {""}
     _check_names("row to compare with", compared, plan.row_names())
 

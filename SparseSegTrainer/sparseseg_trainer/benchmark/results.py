@@ -12,7 +12,7 @@ from statistics import fmean
 
 from ..files import write_text
 from ..metrics import Scores
-from ..scores import MEAN, METRICS, UNITS, CaseScores, from_csv, summarize
+from ..scores import ALL_METRICS, MEAN, UNITS, CaseScores, from_csv, summarize
 from .cells import Cell
 
 
@@ -34,7 +34,7 @@ class Row:
         theirs = {case.name: case for case in other.cases}
         shared = [case for case in self.cases if case.name in theirs]
         tested = summarize(shared, MEAN, [theirs[case.name] for case in shared]) if shared else {}
-        for metric in METRICS:
+        for metric in ALL_METRICS:
             summary[metric]["p"] = tested[metric]["p"] if shared else None
         return summary
 
@@ -91,7 +91,7 @@ def write_cases(path: Path, cells: list[Cell], out: Path) -> None:
     """All scores of all cells that are done, as CSV: a row for each cell, case and label."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    metrics = [UNITS.get(metric, metric) for metric in METRICS]
+    metrics = [UNITS.get(metric, metric) for metric in ALL_METRICS]
     writer.writerow(["data", "fold", "row", "method", "scheme", "seed", "case", "label", *metrics, "failed"])
     for cell in cells:
         if not cell.is_done(out):
@@ -99,7 +99,7 @@ def write_cases(path: Path, cells: list[Cell], out: Path) -> None:
         described = [cell.data.name, cell.fold.name, cell.row, cell.method.method, cell.scheme.name, cell.seed]
         for case in read_scores(cell, out):
             for label in [*case.by_label, *([MEAN] if len(case.by_label) > 1 else [])]:
-                numbers = [f"{case.value(metric, label):.6g}" for metric in METRICS]
+                numbers = [f"{case.value(metric, label):.6g}" for metric in ALL_METRICS]
                 failed = "true" if case.is_failed(label) else ""
                 writer.writerow([*described, case.name, label, *numbers, failed])
     write_text(path, text.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import write_text
 from ..report import SIGNIFICANT
-from ..scores import METRICS, UNITS
+from ..scores import ALL_METRICS, UNITS
 from .cells import slug
 from .plan import Plan, TablePlan
 from .results import Row
@@ -53,7 +53,9 @@ class Table:
 
     def headings(self) -> list[str]:
         """The texts above the columns."""
-        metrics = [f"{METRICS[metric]} (%)" if metric in PERCENT else METRICS[metric] for metric in self.metrics]
+        metrics = [
+            f"{ALL_METRICS[metric]} (%)" if metric in PERCENT else ALL_METRICS[metric] for metric in self.metrics
+        ]
         return ["Method", *metrics, "Cases", "Failed", "Trainings"]
 
     def cells(self, line: Line) -> list[str]:
@@ -81,7 +83,7 @@ def _table(plan: Plan, wanted: TablePlan, data: str, rows: dict[str, Row]) -> Ta
         if name in rows:
             row, other = rows[name], rows.get(compare)
             summary = row.against(other)
-            figures = {metric: summary[metric] for metric in METRICS}
+            figures = {metric: summary[metric] for metric in ALL_METRICS}
             counts = (summary["n"], summary["failed"], len(row.done), len(row.cells))
             lines.append(Line(name, name == compare, figures, *counts))
     # A table without the method to compare with has its stars all the same: that may be in another table.
@@ -114,10 +116,10 @@ def to_csv(table: Table) -> str:
     """Numbers as measured (ratios from 0 to 1): mean, standard deviation and p of every metric."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{UNITS.get(metric, metric)}_{part}" for metric in METRICS for part in ("mean", "sd", "p")]
+    columns = [f"{UNITS.get(metric, metric)}_{part}" for metric in ALL_METRICS for part in ("mean", "sd", "p")]
     writer.writerow(["method", "cases", "failed", "trainings_done", "trainings", *columns])
     for line in table.lines:
-        numbers = [line.figures[metric].get(part) for metric in METRICS for part in ("mean", "sd", "p")]
+        numbers = [line.figures[metric].get(part) for metric in ALL_METRICS for part in ("mean", "sd", "p")]
         texts = ["" if number is None else f"{number:.6g}" for number in numbers]
         writer.writerow([line.name, line.cases, line.failed, line.done, line.cells, *texts])
     return text.getvalue()
