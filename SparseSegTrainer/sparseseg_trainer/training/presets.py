@@ -176,7 +176,7 @@ BALANCED_PARTIAL = {
 
 FAST_PARTIAL = BALANCED_PARTIAL | {
     "baseline_epochs": 8,
-    "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False, patience=3, restart=8),
+    "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False, patience=2, restart=4),
 }
 
 # zheng2020, "Implementation Details". Where the paper is silent: 15 000 iterations of each network, four patches a
