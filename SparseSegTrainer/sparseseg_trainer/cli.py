@@ -153,6 +153,31 @@ def evaluate(
 
 
 @app.command()
+def suggest(
+    cohort: Cohort,
+    budget: Annotated[int, typer.Option(help="How many slices to suggest.")],
+    per_volume: Annotated[
+        bool | None, typer.Option("--per-volume", help="So many of each volume, not of all together.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A model trained on the cohort: then slices that it has wrong come first.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the suggestions.")] = None,
+    seed: Seed = None,
+    device: Device = None,
+    more: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Say which slices to draw on next, best first; slices count from 0."""
+
+    def work(reporter: Reporter) -> dict:
+        settings = settings_of(more, budget=budget, per_volume=per_volume, seed=seed, device=device)
+        return run_as_job("suggest", settings, reporter, cohort=cohort, model=model, out=out)
+
+    finish(work, as_json)
+
+
+@app.command()
 def export(
     label: Annotated[Path, typer.Argument(help="Segmentation or label map: .seg.nrrd, .nrrd, .nii.gz, .mha or .dcm.")],
     out: Annotated[Path, typer.Option(help="File to write: .dcm for DICOM, or .seg.nrrd, .nrrd, .nii.gz, .mha.")],
@@ -206,8 +231,8 @@ def sparsify(
     slices: Annotated[
         str,
         typer.Option(
-            help="Slices to keep: central, all, evenly:K, every:N, consecutive:20% (around a random one), fractions "
-            "such as 1/3,2/3, or numbers."
+            help="Slices to keep: central, all, evenly:K, every:N, consecutive:20% (around a random one), "
+            "suggested:20% (the most representative), fractions such as 1/3,2/3, or numbers."
         ),
     ] = "central",
     extents: Annotated[bool, typer.Option("--extents", help="Note the first and last slice of the structure.")] = False,

@@ -64,7 +64,7 @@ class ConsoleReporter(Reporter):
             self._show(name.replace("_", " "), value)
 
     def _show(self, name: str, value) -> None:
-        """Print one field of a result, those of a table one by one; lists are for programs."""
+        """Print one field of a result, those of a table one by one; other lists are for programs."""
         if isinstance(value, dict):
             for key, item in value.items():
                 self._show(f"{name} {key}", item)
@@ -72,6 +72,11 @@ class ConsoleReporter(Reporter):
             self._output.print(Text(f"{name}: {value:.4g}"))
         elif isinstance(value, (str, int, Path)):
             self._output.print(Text(f"{name}: {value}"))
+        elif isinstance(value, list):
+            for number, line in enumerate(value, 1):
+                if isinstance(line, dict):
+                    cells = ", ".join(f"{key} {item}" for key, item in line.items())
+                    self._output.print(Text(f"{name} {number}: {cells}"))
 
     def warn(self, message: str) -> None:
         self._say(f"Note: {message}", "yellow")

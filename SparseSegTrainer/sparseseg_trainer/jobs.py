@@ -42,6 +42,7 @@ KINDS = {
     "segment": Kind(".segment:segment", ".segment:SegmentSettings", ("inputs", "model", "out")),
     "evaluate": Kind(".evaluate:evaluate", ".evaluate:EvaluateSettings", ("predictions", "reference", "out")),
     "export": Kind(".export:export", ".export:ExportSettings", ("label", "out"), optional_paths=("series",)),
+    "suggest": Kind(".suggest:suggest", ".suggest:SuggestSettings", ("cohort",), optional_paths=("model", "out")),
     "cell": Kind(".benchmark.cell:run_cell", ".training.settings:TrainSettings", ("cohort", "test", "out")),
 }
 
@@ -139,12 +140,6 @@ def _unexpected(error: Exception, log: Path | None) -> tuple[str, str, str]:
 
 
 def _kind(name) -> Kind:
-    if name == "suggest":
-        raise InputError(
-            "not_available",
-            "Jobs of kind 'suggest' are not available in this version.",
-            f"Use one of: {', '.join(KINDS)}.",
-        )
     if not isinstance(name, str) or name not in KINDS:
         raise _bad_job(f"There is no job of kind {name!r}; the kinds are {', '.join(KINDS)}.")
     return KINDS[name]

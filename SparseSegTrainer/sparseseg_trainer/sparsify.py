@@ -45,14 +45,23 @@ def sparsify(
     refuse_same_folder(cohort.folder, out)
     labels = cohort.labels  # of all cases, before some lose theirs
     cases = keep_labels(cohort.cases, labeled, others, seed)
-    failed = list(cohort.failed)
+    failed, reporter = list(cohort.failed), reporter or Reporter()
+    ranked = _ranked(cases, reporter) if slices.strip().startswith("suggested:") else {}
 
     def work(case: Case) -> Case:
-        return case if labeled and case.label is None else _sparse_case(case, out, slices, extents, seed)
+        best = ranked.get(case.name, [])
+        return case if labeled and case.label is None else _sparse_case(case, out, slices, extents, seed, best)
 
-    sparse = run_cases(cases, failed, work, "sparsify", reporter or Reporter())
+    sparse = run_cases(cases, failed, work, "sparsify", reporter)
     write_cohort(out, sparse, labels)
     return summary_of(len(sparse), failed)
+
+
+def _ranked(cases: list[Case], reporter: Reporter) -> dict[str, list[int]]:
+    """The labeled slices by case, the most representative first."""
+    from .suggest import SuggestSettings, ranked  # here: PyTorch takes seconds, and few schemes need it
+
+    return ranked(cases, SuggestSettings(), reporter)
 
 
 def keep_labels(cases: Sequence[Case], labeled: str, others: str, seed: int) -> list[Case]:
@@ -95,16 +104,19 @@ def check_labeled(labeled: str, others: str) -> None:
 
 def check_slices(text: str) -> None:
     """Raises InputError ("bad_slices") for what ``choose_slices`` does not understand."""
-    choose_slices(text, 100, tuple(range(100)), Random(0))
+    choose_slices(text, 100, tuple(range(100)), Random(0), list(range(100)))
 
 
-def choose_slices(text: str, count: int, drawn: tuple[int, ...], random: Random) -> list[int]:
+def choose_slices(
+    text: str, count: int, drawn: tuple[int, ...], random: Random, ranked: Sequence[int] = ()
+) -> list[int]:
     """The slice numbers that ``text`` names in a volume of ``count``, ``drawn`` ones being those with a label.
 
     Of the whole volume: "central" (number n // 2), fractions as "1/3,2/3" (number round(f (n - 1))), slice numbers. Of
-    the structure: "all", "evenly:5" (the middle slices of so many equal parts), "every:4" (every fourth), and
+    the structure: "all", "evenly:5" (the middle slices of so many equal parts), "every:4" (every fourth),
     "consecutive:20%" or "consecutive:6" (neighbors around a slice that is drawn at ``random``, inside the structure, as
-    in specktor2023). Raises InputError ("bad_slices").
+    in specktor2023), and "suggested:20%" or "suggested:6" (the first of the ``ranked`` ones, the most representative as
+    in zheng2020). Raises InputError ("bad_slices").
     """
     word, _, amount = text.strip().partition(":")
     try:
@@ -116,13 +128,15 @@ def choose_slices(text: str, count: int, drawn: tuple[int, ...], random: Random)
             return _every(int(amount), drawn)
         if word == "consecutive":
             return _consecutive(_amount(amount, len(drawn)), drawn, random)
+        if word == "suggested":
+            return sorted(ranked[: _amount(amount, len(drawn))])
         return sorted({_slice_number(part.strip(), count) for part in text.split(",")})
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(
             "bad_slices",
             f"The slices {text!r} cannot be understood.",
-            'Write "central", "all", "evenly:5", "every:4", "consecutive:20%", fractions as "1/3,2/3", or slice '
-            'numbers as "20,44", counted from 0.',
+            'Write "central", "all", "evenly:5", "every:4", "consecutive:20%", "suggested:20%", fractions as '
+            '"1/3,2/3", or slice numbers as "20,44", counted from 0.',
         ) from error
 
 
@@ -167,7 +181,7 @@ def _slice_number(part: str, count: int) -> int:
     return round(fraction * (count - 1))
 
 
-def _sparse_case(case: Case, out: Path, slices: str, extents: bool, seed: int) -> Case:
+def _sparse_case(case: Case, out: Path, slices: str, extents: bool, seed: int, ranked: Sequence[int]) -> Case:
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no label.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
@@ -176,7 +190,7 @@ def _sparse_case(case: Case, out: Path, slices: str, extents: bool, seed: int) -
     ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
     if slices.strip() == "all":  # a dense label stays one: nothing says that other slices are unknown
         return replace(case, **ends)
-    wanted = choose_slices(slices, len(dense), drawn, Random(f"{seed} {case.name}"))
+    wanted = choose_slices(slices, len(dense), drawn, Random(f"{seed} {case.name}"), ranked)
     kept = tuple(index for index in wanted if index in drawn)
     if not kept:
         raise InputError(

@@ -26,11 +26,11 @@ def test_help_is_there_at_once_and_names_every_command():
     start = time.monotonic()
     shown = sparseseg("--help").stdout
     assert time.monotonic() - start < 2  # importing PyTorch alone takes longer
-    for command in ("propagate", "train", "segment", "evaluate", "export", "cohort"):
+    for command in ("propagate", "train", "segment", "evaluate", "suggest", "export", "cohort"):
         assert command in shown
 
 
-@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "export", "cohort sparsify"])
+@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "suggest", "export", "cohort sparsify"])
 def test_every_command_has_help(command):
     result = sparseseg(*command.split(), "--help")
     assert result.returncode == 0

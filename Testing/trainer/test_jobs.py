@@ -61,7 +61,7 @@ def folder(tmp_path) -> Path:
 def start(folder: Path, **job) -> subprocess.Popen:
     """The process of a job that is to run in ``folder``."""
     (folder / "job.json").write_text(json.dumps({"schema": 1, **job}))
-    known = job["kind"] in ("propagate", "train", "segment", "evaluate", "suggest")
+    known = job["kind"] in ("propagate", "train", "segment", "evaluate", "paint")
     code = ["-m", "sparseseg_trainer"] if known else ["-c", MISBEHAVING]
     return subprocess.Popen(
         [sys.executable, *code, str(folder)],
@@ -209,7 +209,7 @@ def test_a_job_file_that_cannot_be_understood_is_refused(folder, text):
         ({"kind": "paint"}, "bad_job"),
         ({}, "bad_job"),
         ({"kind": ["train"]}, "bad_job"),
-        ({"kind": "suggest"}, "not_available"),
+        ({"kind": "suggest"}, "bad_job"),
         ({"kind": "propagate", "cohort": "c"}, "bad_job"),
         ({"kind": "propagate", "cohort": "c", "out": 3}, "bad_job"),
         ({"kind": "propagate", "cohort": "c", "out": "o", "colour": "red"}, "bad_job"),
@@ -227,7 +227,7 @@ def test_a_job_that_does_not_fit_its_kind_is_refused(folder, job, code):
 
 
 def test_a_refused_job_ends_with_status_2_and_says_what_to_do(folder):
-    status, events, log = finish(start(folder, kind="suggest"))
+    status, events, log = finish(start(folder, kind="paint"))
     assert status == 2
     assert events[-1]["event"] == "error"
     assert "propagate" in events[-1]["advice"]

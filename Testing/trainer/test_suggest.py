@@ -1,0 +1,148 @@
+"""Which slices to draw on next: the selection of zheng2020 by hand, and the job on small volumes."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from phantoms import refusal
+
+import sparseseg_trainer.suggest as suggesting
+from sparseseg_trainer.cohort import load_case, read_cohort, read_rows, write_rows
+from sparseseg_trainer.jobs import run_job
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.selection import Choice, Cover, choose, cosines
+from sparseseg_trainer.slice_features import Vgg19, describe
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.suggest import SuggestSettings, suggest
+from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.train import train
+
+QUICK = SuggestSettings(budget=4, side=32, steps=20, batch=8)
+
+
+def directions(*degrees):
+    return np.array([[math.cos(math.radians(angle)), math.sin(math.radians(angle))] for angle in degrees])
+
+
+def cover(*degrees, weights=None, candidates=None, chosen=()):
+    count = len(degrees)
+    weights = np.ones(count) if weights is None else np.array(weights, float)
+    candidates = np.ones(count, bool) if candidates is None else np.array(candidates)
+    return Cover(directions(*degrees), weights, candidates, chosen)
+
+
+def test_cosine_similarity_ignores_length_and_slices_of_nothing_are_unlike_all():
+    found = cosines(np.array([[3.0, 0.0], [0.0, 0.5], [1.0, 1.0], [0.0, 0.0]]))
+    half = math.sqrt(0.5)
+    assert np.allclose(found, [[1, 0, half, 0], [0, 1, half, 0], [half, half, 1, 0], [0, 0, 0, 0]])
+
+
+def test_the_greedy_choice_is_that_of_equation_8_worked_out_by_hand():
+    # Directions of 0, 60, 120 and 180 degrees: their cosines are 1, 1/2, -1/2 and -1, and they are alike by 1, 3/4, 1/4
+    # and 0. Alone, 60 covers 3/4 + 1 + 3/4 + 1/4 = 11/4, as does 120, and 0 and 180 cover 2 each. After 60, the gain
+    # of 0 is 1/4, that of 120 is 1/4 + (3/4 - 1/4) = 3/4 and that of 180 is 3/4 as well.
+    volume = cover(0, 60, 120, 180)
+    assert volume.gains() == pytest.approx([2, 11 / 4, 11 / 4, 2])
+    choices = choose([volume], 2)
+    assert [choice.slice for choice in choices] == [1, 2]
+    assert [choice.gain for choice in choices] == pytest.approx([11 / 4, 3 / 4])
+    assert volume.total() == pytest.approx(11 / 4 + 3 / 4)
+    assert volume.gains()[[0, 3]] == pytest.approx([1 / 4, 1 / 4]) and volume.gains()[1] == -np.inf
+
+
+def test_what_is_drawn_counts_as_chosen_and_worth_weighs_what_is_covered():
+    volume = cover(0, 60, 120, 180, weights=[0, 1, 1, 10], chosen=[0])
+    assert volume.covered == pytest.approx([1, 3 / 4, 1 / 4, 0])
+    assert volume.gains()[1:] == pytest.approx([1 / 4 + 1 / 2 + 10 / 4, 3 / 4 + 10 * 3 / 4, 1 / 2 + 10])
+    assert choose([volume], 1) == [Choice(0, 3, pytest.approx(10.5))]
+
+
+def test_the_greedy_cover_reaches_its_share_of_the_best_and_its_gains_fall():
+    features = np.random.default_rng(0).normal(size=(12, 3))
+    everything = np.ones(12), np.ones(12, bool)
+    volume = Cover(features, *everything)
+    choices = choose([volume], 3)
+    gains = [choice.gain for choice in choices]
+    assert gains == sorted(gains, reverse=True) and volume.total() == pytest.approx(sum(gains))
+    best = max(Cover(features, *everything, chosen=some).total() for some in itertools.combinations(range(12), 3))
+    assert (1 - 1 / math.e) * best <= volume.total() <= best
+
+
+def test_a_budget_for_several_volumes_goes_where_most_is_gained():
+    drawn, untouched = cover(0, 10, 20, chosen=[1]), cover(0, 90)
+    choices = choose([drawn, untouched], 3)
+    assert [(choice.volume, choice.slice) for choice in choices[:2]] == [(1, 0), (1, 1)]
+    assert len(choose([cover(0, 90, 180), cover(0, 90, 180)], 10, most=2)) == 4
+    assert [choice.slice for choice in choose([cover(0, 90, candidates=[False, True])], 5)] == [1]
+
+
+def test_features_tell_distant_slices_apart_and_are_the_same_again(dense_cohort):
+    image = load_case(read_cohort(dense_cohort).cases[0]).image[:, :32, :]
+    slices = np.round(np.pad(image, ((0, 0), (0, 0), (0, 4))) * 255).astype(np.uint8)
+    how = 60, 8, 1e-3, 0, torch.device("cpu"), Reporter()
+    features, source = describe(slices, *how)
+    assert "auto-encoder" in source and np.array_equal(features, describe(slices, *how)[0])
+    alike = cosines(features)
+    neighbors, far = np.diagonal(alike, 1).mean(), np.mean([alike[0, 7], alike[13, 7]])
+    assert neighbors > far + 0.02
+
+
+def test_the_convolutions_of_vgg_19_are_used_where_they_lie_on_the_disk(tiny_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    weights = Vgg19().state_dict() | {"classifier.0.weight": torch.zeros(3)}
+    assert sum(value.numel() for value in weights.values()) == 20_024_384 + 3  # of its 143.7 million
+    torch.save(weights, tmp_path / "hub/checkpoints/vgg19-0.pth")
+    assert suggest(tiny_cohort, QUICK)["features"] == "VGG-19"
+
+
+def test_slices_that_are_drawn_or_known_to_be_empty_are_not_suggested_and_new_volumes_come_first(tiny_cohort, tmp_path):
+    rows = read_rows(tiny_cohort)
+    rows[1] |= {"label": "", "annotated_slices": ""}
+    rows[2] |= {"first_slice": "3", "last_slice": "9"}
+    write_rows(tiny_cohort, rows)
+    everything = SuggestSettings(budget=100, side=32, steps=20, batch=8)
+    summary = suggest(tiny_cohort, everything, out=tmp_path / "next.csv")
+    found = [(line["case"], line["slice"]) for line in summary["suggestions"]]
+    unknown = {"case0": set(range(1, 13)) - {7}, "case1": set(range(1, 13)), "case2": {3, 4, 5, 6, 8, 9}}
+    assert {case: {number for name, number in found if name == case} for case in unknown} == unknown
+    assert found[0][0] == "case1" and len(set(found)) == len(found)
+    gains = [line["gain"] for line in summary["suggestions"]]
+    assert gains == sorted(gains, reverse=True)
+    with (tmp_path / "next.csv").open() as file:
+        written = [(row["case"], int(row["slice"])) for row in csv.DictReader(file)]
+    assert written == found
+
+
+def test_a_model_makes_the_gain_one_of_expected_errors(tiny_cohort, tmp_path):
+    settings = TrainSettings("central_only", "fast", device="cpu", width=4, batch=4, steps=10, baseline_epochs=6)
+    train(tiny_cohort, tmp_path / "model", settings)
+    job = {"kind": "suggest", "cohort": "sparse", "model": "model", "out": "next.csv"}
+    settings = {"budget": 3, "per_volume": True, "side": 32, "steps": 20, "batch": 8, "device": "cpu"}
+    summary = run_job(job | {"settings": settings}, tmp_path, Reporter())
+    found = summary["suggestions"]
+    assert [sum(line["case"] == f"case{number}" for line in found) for number in range(3)] == [3, 3, 3]
+    assert {(line["case"], line["slice"]) for line in found} != {
+        (line["case"], line["slice"]) for line in suggest(tiny_cohort, SuggestSettings(**settings))["suggestions"]
+    }
+    # What it can gain is at most what there is: every pixel of every slice, each wrong by one half
+    assert all(0 < line["gain"] < 14 * 32 * 28 * 0.9**2 / 2 for line in found)
+
+
+def test_an_experiment_draws_the_most_representative_slices_of_the_structure(dense_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(suggesting, "SuggestSettings", partial(SuggestSettings, side=32, steps=20, batch=8))
+    assert sparsify(dense_cohort, tmp_path / "out", "suggested:3") == {"cases": 3, "failed": []}
+    for before, after in zip(read_cohort(dense_cohort).cases, read_cohort(tmp_path / "out").cases, strict=True):
+        assert len(after.annotated_slices) == 3
+        assert set(after.annotated_slices) <= set(load_case(before).annotated)
+
+
+@pytest.mark.parametrize(("name", "value"), [("budget", 0), ("side", 40), ("learning_rate", 0.0)])
+def test_settings_that_make_no_sense_are_refused(tiny_cohort, name, value):
+    assert refusal(suggest, tiny_cohort, SuggestSettings(**{name: value})).code == "bad_setting"
