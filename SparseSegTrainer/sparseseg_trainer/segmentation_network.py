@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dense_networks import DenseVoxNet, Representative
 from .marked_network import MarkedUNet
 from .network_shape import NetworkShape
 from .networks import unet
@@ -44,6 +45,7 @@ class SegmentationNetwork(nn.Module):
 
 
 ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "marked_unet": MarkedUNet}
+ARCHITECTURES |= {"dense_voxnet": DenseVoxNet, "representative": Representative}
 
 
 def build_network(shape: NetworkShape) -> nn.Module:

@@ -23,6 +23,8 @@ Method = Literal[
     "mc_net",
     "ss_net",
     "partial",
+    "representative",
+    "dense_voxnet",
 ]
 PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those that make labels of whole volumes
 
@@ -30,6 +32,7 @@ PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those th
 WITH_UNLABELED = ("hybrid_crop", "ua_mt", "sassnet", "dtc", "urpc", "mc_net", "ss_net")
 # The methods whose network sees volumes, with its architecture.
 VOLUMETRIC = dict.fromkeys(WITH_UNLABELED, "vnet") | {"partial": "marked_unet"}
+VOLUMETRIC |= {"representative": "representative", "dense_voxnet": "dense_voxnet"}
 SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
 
 

@@ -27,14 +27,14 @@ def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
     return torch.cat([part.max(1).indices.to(torch.uint8) for part in _predictions(run, network, numbers, False)])
 
 
-def kept(run: Run, make: Callable[[], Tensor]) -> Tensor:
+def kept(run: Run, make: Callable[[], Tensor], name: str = "fused") -> Tensor:
     """The labels of the whole stack that ``make`` returns, made once and kept in the checkpoint folder."""
-    file = run.folder / "fused.safetensors"
+    file = run.folder / f"{name}.safetensors"
     if not file.exists():
-        fused = make()
+        labels = make()
         with whole_file(file) as temporary:
-            save_file({"fused": fused}, temporary)
-    return load_file(file)["fused"]
+            save_file({name: labels}, temporary)
+    return load_file(file)[name]
 
 
 def fused_labels(run: Run, semi: nn.Module | None, registration: nn.Module | None) -> Tensor:
