@@ -1,8 +1,9 @@
 """What a segmentation is measured by, one structure in one case at a time.
 
-Overlap, boundary and volume, as osman2024 (eq. 8-11) reports them, HD95, and the distances of specktor2023. Every case
-gets a number: two empty masks agree (overlap 1, distance 0); where only one is empty, overlap is 0, distances are the
-volume's diagonal and the score is marked as failed.
+Overlap, boundary and volume, as osman2024 (eq. 8-11) reports them, HD95, and the figures of specktor2023 and zheng2020
+(ADB is the mean of both surfaces' mean distances, which ASSD pools). Every case gets a number: two empty masks agree
+(overlap 1, distance 0); where only one is empty, overlap is 0, distances are the volume's diagonal and the score is
+marked as failed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_erosion, find_objects, minimum_filter
+from scipy.ndimage import binary_erosion, find_objects, label, minimum_filter
 from scipy.spatial import KDTree
 
 BAND = 0.02  # width of the boundary IoU's band, as a part of the slice's diagonal
@@ -32,6 +33,9 @@ class Scores:
     failed: bool = False
     hausdorff: float = math.nan  # nan in results that were measured before there was this figure
     slice_assd: float = math.nan
+    adb: float = math.nan
+    rand: float = math.nan
+    hvsmr: float = math.nan
 
 
 def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float, float]) -> Scores:
@@ -51,8 +55,10 @@ def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float,
     there, back = surface_distances(prediction, reference, spacing)
     shared = int((prediction & reference).sum())
     assd = float((there.sum() + back.sum()) / (len(there) + len(back)))
+    dice, adb = 2 * shared / (predicted + true), float(there.mean() + back.mean()) / 2
+    hausdorff = float(max(there.max(), back.max()))
     return Scores(
-        dice=2 * shared / (predicted + true),
+        dice=dice,
         iou=shared / (predicted + true - shared),
         boundary_iou=boundary_iou(prediction, reference, band),
         assd=assd,
@@ -60,8 +66,11 @@ def measure(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float,
         ravd=abs(predicted - true) / true,
         volume_ml=_millilitres(predicted, spacing),
         reference_ml=_millilitres(true, spacing),
-        hausdorff=float(max(there.max(), back.max())),
+        hausdorff=hausdorff,
         slice_assd=slice_assd(prediction, reference, spacing, assd),
+        adb=adb,
+        rand=rand_f_score(prediction, reference),
+        hvsmr=hvsmr_score(dice, adb, hausdorff),
     )
 
 
@@ -112,6 +121,24 @@ def boundary_iou(prediction: np.ndarray, reference: np.ndarray, band: int) -> fl
     return float((bands[0] & bands[1]).sum() / (bands[0] | bands[1]).sum())
 
 
+def rand_f_score(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Harmonic mean of the Rand merge and split scores (Arganda-Carreras et al. 2015), for connected parts of a mask.
+
+    Parts hang together by faces. Only voxels of the reference count; each that the prediction leaves out is a part of
+    its own. The reference may not be empty.
+    """
+    ours, theirs = (label(mask)[0][reference].astype(np.int64) for mask in (prediction, reference))
+    found, missing = ours > 0, float((ours == 0).sum())
+    pairs = ours[found] * (int(theirs.max()) + 1) + theirs[found]
+    joint, own, true = (float(np.square(np.bincount(part)).sum()) for part in (pairs, ours[found], theirs))
+    return 2 * (joint + missing) / (own + missing + true)
+
+
+def hvsmr_score(dice: float, adb: float, hausdorff: float) -> float:
+    """One structure's part of the overall score of HVSMR 2016, the sum of these (zheng2020, "3D HVSMR Dataset")."""
+    return dice / 2 - adb / 4 - hausdorff / 30
+
+
 def diagonal(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> float:
     """The length in mm of the volume's diagonal: the distance given to a structure that was not found."""
     return float(np.linalg.norm(np.multiply(shape, spacing)))
@@ -132,6 +159,9 @@ def _score_empty(predicted: int, true: int, shape, spacing, failed: bool) -> Sco
         failed=failed,
         hausdorff=distance,
         slice_assd=distance,
+        adb=distance,
+        rand=overlap,
+        hvsmr=hvsmr_score(overlap, distance, distance),
     )
 
 

@@ -25,9 +25,16 @@ METRICS = {
     "ravd": "RAVD",
 }
 # Measured too, for the tables of a benchmark's plan that name them.
-FURTHER = {"hausdorff": "Hausdorff (mm)", "slice_assd": "2D ASSD (mm)"}
+FURTHER = {
+    "hausdorff": "Hausdorff (mm)",
+    "slice_assd": "2D ASSD (mm)",
+    "adb": "ADB (mm)",
+    "rand": "Rand F-score",
+    "hvsmr": "HVSMR score",
+}
+SUMMED = ("hvsmr",)  # over a case's labels, where the others have the mean
 ALL_METRICS = METRICS | FURTHER
-UNITS = {name: f"{name}_mm" for name in ("assd", "hd95", "hausdorff", "slice_assd")}  # in the heads of CSV files
+UNITS = {name: f"{name}_mm" for name in ("assd", "hd95", "hausdorff", "slice_assd", "adb")}  # in the heads of CSV files
 MEAN = "mean"  # stands for the label in rows that average a case's labels
 
 
@@ -45,9 +52,10 @@ class CaseScores:
         return any(scores.failed for scores in chosen)
 
     def value(self, metric: str, label: int | str = MEAN) -> float:
-        """One metric for one label value, or its mean over the labels."""
+        """One metric for one label value, or its mean (or sum, see ``SUMMED``) over the labels."""
         if label == MEAN:
-            return fmean(getattr(scores, metric) for scores in self.by_label.values())
+            values = [getattr(scores, metric) for scores in self.by_label.values()]
+            return sum(values) if metric in SUMMED else fmean(values)
         return getattr(self.by_label[label], metric)
 
 

@@ -31,7 +31,7 @@ SIMILAR, P_SIMILAR = (0.75, 0.55, 0.6), 1 - 3.464102 / np.sqrt(14)
 
 
 def scores(dice: float, assd: float = 1.0, failed: bool = False) -> Scores:
-    return Scores(dice, dice / (2 - dice), 0.5, assd, 2.0, 0.1, 10.0, 11.0, failed, 3.0, 1.5)
+    return Scores(dice, dice / (2 - dice), 0.5, assd, 2.0, 0.1, 10.0, 11.0, failed, 3.0, 1.5, assd, 0.9, dice / 2)
 
 
 def row(name, values, assd=(2.0, 3.0, 4.0), **changes) -> Row:

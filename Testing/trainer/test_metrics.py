@@ -12,7 +12,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sparseseg_trainer.metrics import boundary_iou, measure, measure_missing, surface_distances
+from sparseseg_trainer.metrics import (
+    boundary_iou,
+    hvsmr_score,
+    measure,
+    measure_missing,
+    rand_f_score,
+    surface_distances,
+)
+from sparseseg_trainer.scores import CaseScores
 
 MM = (1.0, 1.0, 1.0)
 PATIENT = settings(deadline=None)  # the machine may be busy
@@ -75,6 +83,32 @@ def test_the_2d_assd_is_the_mean_over_slices_that_both_masks_reach():
     assert measure(prediction, reference, (3.0, 1.0, 2.0)).slice_assd == pytest.approx((0 + 2 * 10 / 6) / 2)
     apart = cube((4, 9, 30), (3, 2, 5), (1, 1, 1))
     assert measure(apart, reference, MM).slice_assd == (3 + 2 + 1 + 1) / 4  # no such slice: ASSD
+
+
+def test_adb_is_the_mean_of_both_directions_where_assd_pools_their_points():
+    line, point = cube((1, 1, 30), (0, 0, 5), (1, 1, 20)), cube((1, 1, 30), (0, 0, 5), (1, 1, 1))
+    scores = measure(line, point, MM)  # 20 points 0, 1, ... 19 away, one point 0 away
+    assert scores.adb == (9.5 + 0) / 2
+    assert scores.assd == pytest.approx(190 / 21)
+
+
+def test_the_hvsmr_score_is_that_of_the_tables_of_zheng2020():
+    myocardium, blood = (0.830, 0.678, 3.614), (0.937, 0.770, 7.034)
+    assert hvsmr_score(*myocardium) + hvsmr_score(*blood) == pytest.approx(0.166, abs=1e-3)
+    perfect = measure(cube((6, 6, 6), (1, 1, 1)), cube((6, 6, 6), (1, 1, 1)), MM)
+    assert perfect.hvsmr == 0.5
+    assert CaseScores("a", {1: perfect, 2: perfect}).value("hvsmr") == 1.0
+
+
+def test_the_rand_f_score_counts_parts_that_are_split_merged_or_missed():
+    two = cube((1, 1, 9), (0, 0, 0), (1, 1, 4)) | cube((1, 1, 9), (0, 0, 5), (1, 1, 4))
+    whole = np.ones((1, 1, 9), bool)
+    assert rand_f_score(two, two) == 1
+    # Of 8 voxels in parts of 4 and 4, one part of the prediction has all: 16 + 16 pairs agree, 64 and 32 there are
+    assert rand_f_score(whole, two) == 2 * 32 / (64 + 32)
+    # Of 9 voxels in one part, 4, 4 and a lone one: 33 agree, of 33 and 81
+    assert rand_f_score(two, whole) == 2 * 33 / (33 + 81)
+    assert rand_f_score(~whole, two) == 2 * 8 / (8 + 32)
 
 
 def test_ravd_is_absolute_and_relative_to_the_reference():

@@ -14,7 +14,7 @@ from .cells import slug
 from .plan import Plan, TablePlan
 from .results import Row
 
-PERCENT = ("dice", "iou", "boundary_iou")
+PERCENT = ("dice", "iou", "boundary_iou", "rand")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Line:
     def text(self, metric: str) -> str:
         """As the papers write it, "48.6* ± 16.9"; ratios that the papers give in percent are in percent."""
         numbers = self.figures[metric]
-        scale, digits = (100, 1) if metric in PERCENT else (1, 2)
+        scale, digits = (100, 1) if metric in PERCENT else (1, 3 if metric == "hvsmr" else 2)
         spread = "" if numbers["sd"] is None else f" ± {numbers['sd'] * scale:.{digits}f}"
         return f"{numbers['mean'] * scale:.{digits}f}{self.star(metric)}{spread}"
 
