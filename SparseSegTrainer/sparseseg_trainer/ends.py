@@ -49,18 +49,18 @@ def likeliest_tapers(
     """The tapers for which the ``evidence`` inside the structure is greatest, seen from both ends.
 
     ``carried`` (slice, class, row, column) labels as they travelled, background first; ``evidence`` (slice, class - 1,
-    row, column) for each class against background, in logits. An end that is ``marked`` stays where it is, as
-    in ``usual``; others are looked for between the outermost annotated slice and the usual end.
+    row, column) for each class against background, in logits. Where an end is ``marked`` the taper stays the usual one;
+    other ends are looked for between the outermost annotated slice and the usual end.
     """
     result = []
     for start, taper, fixed in zip((annotated[0], annotated[-1]), usual, marked, strict=True):
-        if taper.end is None:
+        if taper.end is None or fixed:
             result.append(taper)
             continue
         step = 1 if taper.end > start else -1
         gains = {i: _gain_by_area(carried[i], evidence[i]) for i in range(start + step, taper.end, step)}
         area = (1 - carried[start, 0]).sum().item()
-        ends = [taper.end] if fixed else range(start + step, taper.end + step, step)
+        ends = range(start + step, taper.end + step, step)
         candidates = [Taper(end, exponent) for end in ends for exponent in EXPONENTS]
         result.append(max(candidates, key=lambda one: _gain(one, start, area, gains)))
     return tuple(result)

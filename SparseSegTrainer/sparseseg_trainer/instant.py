@@ -12,10 +12,10 @@ from .appearance import appearance
 from .ends import likeliest_tapers, tapered, usual_tapers
 from .propagation import Travelled, propagate_labels
 
-EVIDENCE = 0.55  # share of the appearance's evidence that counts
+EVIDENCE = 0.4  # share of the appearance's evidence that counts
 FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it, but not easily
-BLUR = 0.12  # pixels of uncertainty about the border for each slice that a label was carried
-BLUR_AT_START, BLUR_LIMIT = 0.3, 4.0  # pixels
+BLUR = 0.3  # pixels of uncertainty about the border for each slice that a label was carried
+BLUR_AT_START, BLUR_LIMIT = 0.3, 8.0  # pixels
 
 
 @dataclass
