@@ -31,6 +31,8 @@ from .supervised import shape_of, steps_for
 from .validation import LIVE, keep_aside
 from .volumetric import volume_shape
 
+# A step of these as a multiple of the V-Net's own: two students, a discriminator, decoders, adversarial patches.
+VOLUME_STEPS = {"hybrid_crop": 2.5, "sassnet": 1.6, "mc_net": 2.5, "ss_net": 3.3}
 REPEATS = 3  # measured steps, after one that warms up
 FIELDS = 3  # of the registration network for each slice: to and from the one before, and from the one before that
 
@@ -136,7 +138,7 @@ def _volume_training(
         segmentation_loss(network(images), labels, settings.gamma).mean().backward()
         network.zero_grad(set_to_none=True)
 
-    training = _timed(step, device) * (2.5 if settings.method == "hybrid_crop" else 1.2)  # two students; augmentation
+    training = _timed(step, device) * VOLUME_STEPS.get(settings.method, 1.2)  # with augmentation
     answer = _timed(lambda: probabilities(network, images[:1], settings.test_flips), device)
     unlabelled = settings.batch * (1 - settings.consistency.labelled)
     passes = {"ua_mt": 1 + settings.consistency.passes, "hybrid_crop": 1}
