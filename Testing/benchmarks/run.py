@@ -1,8 +1,9 @@
 """``make bench``: every benchmark on the real volumes, results in build/bench, tables printed as in docs/benchmarks.md.
 
-    python Testing/benchmarks/run.py [--only propagation|training|segment] [--data ../shared/data]
+    python Testing/benchmarks/run.py [--only propagation|training|segment|plans] [--data ../shared/data]
 
-Hours on two cores. A run that is already in the results is not repeated.
+Many hours on two cores. A run that is already in the results is not repeated. The plans' reports are in
+build/bench/plans.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TRAINING = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["propagation", "training", "segment"])
+    parser.add_argument("--only", choices=["propagation", "training", "segment", "plans"])
     parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
@@ -56,7 +57,17 @@ def main() -> None:
         subprocess.run([*command, *options], check=True)
         with done.open("a") as file:
             file.write(title + "\n")
+    if arguments.only in (None, "plans"):
+        run_plans(arguments.data, arguments.out / "plans")
     print_tables(arguments.out)
+
+
+def run_plans(data: Path, out: Path) -> None:
+    """The papers' tables and figures, in the versions for two cores; goes on where it was interrupted."""
+    for plan in sorted((HERE / "plans").glob("*_quick.toml")):
+        print(f"== {plan.stem}", flush=True)
+        command = [Path(sys.executable).with_name("sparseseg"), "benchmark", plan, "--data", data]
+        subprocess.run([*command, "--out", out / plan.stem, "--at-a-time", "2"], check=True)
 
 
 if __name__ == "__main__":
