@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from sparseseg_trainer.training.loop import Run, Stage, plateau, seeded, train_s
 from sparseseg_trainer.training.methods.partial import marked, selective_batch_dice
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
+from sparseseg_trainer.training.validation import keep_aside, known_dice, live_dice
 from sparseseg_trainer.training.volumetric import draw_patches
 
 
@@ -76,6 +79,34 @@ def test_every_block_holds_a_drawn_slice_and_slices_beyond_the_ends_are_known(de
     assert labels.flatten(1).any(1).float().mean() > 0.8  # a block beside the structure may show none of it
     assert all(1 <= count <= 7 for count in slices.tolist()) and len(set(slices.tolist())) > 2
     assert not labels[~known].any()
+
+
+class Everywhere(nn.Module):
+    """Calls every voxel the structure."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        return torch.cat([0 * images, self.weight + 0 * images], 1)
+
+
+def test_networks_are_chosen_by_all_known_slices_of_the_cases_aside_where_empty_ones_can_only_go_wrong(
+    dense_cohort, tmp_path
+):
+    sparsify(dense_cohort, tmp_path / "sparse", "consecutive:2", extents=True)
+    training, aside = keep_aside(read_cohort(tmp_path / "sparse"), 1, 0)
+    settings = resolve(TrainSettings("partial", volumetric=Volumetric((16, 32, 32), False), pixels=0))
+    data = prepare(training, tmp_path / "data", 0, Reporter())
+    run = Run(data, settings, torch.device("cpu"), tmp_path, Reporter(), [])
+    run.aside = prepare(aside, tmp_path / "aside", 0, Reporter(), data.grid)
+    drawn, absent = len(run.aside.drawn), len(run.aside.absent)
+    on_drawn = live_dice(run, Everywhere())
+    assert drawn == 2 and absent > 2 and on_drawn > 0
+    assert known_dice(run, Everywhere()) == pytest.approx(on_drawn * drawn / (drawn + absent))
+    run.settings = resolve(replace(settings, absence=False))
+    assert known_dice(run, Everywhere()) == pytest.approx(on_drawn)
 
 
 @pytest.mark.parametrize(
