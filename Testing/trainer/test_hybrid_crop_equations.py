@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,9 @@ from torch import nn
 
 from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.reporting import Reporter
-from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.loop import Run, Stage, Trainer
 from sparseseg_trainer.training.methods.hybrid_crop import (
     Students,
-    fill_teacher,
     hybrid_loss,
     mixed_loss,
     new_students,
@@ -61,7 +60,7 @@ def test_the_teacher_is_the_moving_average_of_both_students(tmp_path):
     # first step, where the loop keeps half at most, 0.375 and 0.125:
     # 0.375 1 + 0.125 2 = 0.625; 0.6 0.625 + 0.3 2 + 0.1 4 = 1.375; 0.6 1.375 + 0.3 3 + 0.1 6 = 2.325
     settings = resolve(TrainSettings(optimizer="sgd", schedule="constant", momentum=0.0, weight_decay=0.0))
-    students = Students(Slope(0.0), Slope(0.0))
+    students = Students(Slope(0.0), Slope(0.0), 0.25)
 
     def loss(network, *_):
         return -network.first.slope - 2 * network.second.slope
@@ -71,8 +70,10 @@ def test_the_teacher_is_the_moving_average_of_both_students(tmp_path):
     trainer, found = Trainer(run, stage), []
     for _ in range(3):
         trainer.train_epoch(lambda part: None)
-        found.append(fill_teacher(Slope(0.0), trainer.averaged, 0.25).slope.item())
+        found.append(trainer.averaged.teacher().slope.item())
     assert found == pytest.approx([0.625, 1.375, 2.325])
+    logits = trainer.averaged(torch.full((1, 1, 1), 2.0))
+    assert logits.flatten().tolist() == pytest.approx([0, 2 * 2.325])
 
 
 def test_the_students_differ_in_their_structure_alone_and_the_teacher_lies_between(tiny_run):
@@ -83,8 +84,11 @@ def test_the_students_differ_in_their_structure_alone_and_the_teacher_lies_betwe
     features = torch.rand(1, 8, 4, 4, 4)
     plain, residual = (network.encoder.blocks[1](features) for network in (students.first, students.second))
     assert torch.allclose(residual - plain, features, atol=1e-6)
-    teacher = fill_teacher(build_network(SHAPE), students, 0.25)
+    students.second_share = 0.25
+    teacher = students.teacher()
     assert {block.item() for name, block in teacher.state_dict().items() if name.endswith("skip")} == {0.25}
+    images = torch.rand(1, 1, 16, 16, 16)
+    assert torch.equal(students(images), teacher(images))
 
 
 @pytest.fixture
@@ -108,7 +112,7 @@ def test_labels_are_mixed_as_the_images_are(label, taught, loss):
     # Labelled patches are dark, unlabelled ones bright; both students take bright for the structure, without doubt. So
     # they are right everywhere if the bright ones are labelled with it, and wrong everywhere if the dark ones are.
     batch = lesson(-1.0, label, 1.0, side=4, pairs=2)
-    students, teacher = Students(Slope(99.0), Slope(99.0)), torch.full((2, 4, 4, 4), taught, dtype=torch.uint8)
+    students, teacher = Students(Slope(99.0), Slope(99.0), 0.5), torch.full((2, 4, 4, 4), taught, dtype=torch.uint8)
     assert mixed_loss(students, batch, teacher, Volumetric(crop=0.5)).item() == pytest.approx(loss, abs=1e-6)
     [first], [second] = students.first.seen, students.second.seen
     assert first.shape == second.shape == (1, 1, 4, 4, 4)
@@ -116,7 +120,7 @@ def test_labels_are_mixed_as_the_images_are(label, taught, loss):
 
 
 def test_a_single_pair_of_patches_is_mixed_both_ways():
-    students, teacher = Students(Slope(99.0), Slope(99.0)), torch.ones(1, 4, 4, 4, dtype=torch.uint8)
+    students, teacher = Students(Slope(99.0), Slope(99.0), 0.5), torch.ones(1, 4, 4, 4, dtype=torch.uint8)
     mixed_loss(students, lesson(-1.0, 0, 1.0, side=4), teacher, Volumetric(crop=0.5))
     assert [(network.seen[0] > 0).sum().item() for network in (students.first, students.second)] == [8, 56]
 
@@ -124,7 +128,7 @@ def test_a_single_pair_of_patches_is_mixed_both_ways():
 @pytest.mark.parametrize("crop", [0.0, 1.0])
 def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixtures(crop):
     how = Volumetric(crop=crop, unlabelled=0.7, mixed=0.3)
-    students, teacher = Students(Slope(2.0), Slope(-3.0)), Slope(1.0)
+    students, batch = Students(Slope(2.0), Slope(-3.0), 0.5), replace(lesson(0.5, 1, 0.8), teacher=Slope(1.0))
 
     def p(slope, value):
         return 1 / (1 + math.exp(-slope * value))
@@ -140,10 +144,10 @@ def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixt
     seen = (0.5, 0.8) if crop == 0 else (0.8, 0.5)
     mixed = (1 - p(2, seen[0])) ** 2 + (1 - p(-3, seen[1])) ** 2
     expected = labelled + 0.7 * (cross + guided) + 0.3 * mixed
-    loss = hybrid_loss(students, teacher, lesson(0.5, 1, 0.8), how)
+    loss = hybrid_loss(students, batch, how)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
-    assert teacher.slope.grad is None and students.first.slope.grad.isfinite()
+    assert batch.teacher.slope.grad is None and students.first.slope.grad.isfinite()
 
 
 def test_the_rate_is_divided_by_ten_after_2500_of_6000_steps_and_again_after_5000(tmp_path):

@@ -11,37 +11,40 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ...volume_networks import Block
 from ..loop import Run
-from ..losses import labels_dice as dice  # L_dice of eq. 3-9
+from ..losses import labels_dice  # L_dice of eq. 3-9
 from ..settings import Volumetric
 from ..supervised import new_network
 from ..teaching import Lesson, answer, train_semi_supervised
 
 
 class Students(nn.Module):
-    """Two networks of the same weights' shapes, trained, averaged and kept in checkpoints as one."""
+    """Two networks with weights of the same shapes, trained, averaged and kept in checkpoints as one.
 
-    def __init__(self, first: nn.Module, second: nn.Module):
+    Called, the moving averages of both answer as the teacher of eq. 1: both forget alpha + beta of themselves at a
+    step, and their mean is weighted by ``second_share``, beta / (alpha + beta).
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module, second_share: float):
         super().__init__()
-        self.first, self.second = first, second
+        self.first, self.second, self.second_share = first, second, second_share
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.first(images)
+        return functional_call(self.first, self.mean(), (images,))
 
+    def mean(self) -> dict[str, Tensor]:
+        """The weighted mean of both states."""
+        other = self.second.state_dict()
+        return {name: own.lerp(other[name], self.second_share) for name, own in self.first.state_dict().items()}
 
-@torch.no_grad()
-def fill_teacher(teacher: nn.Module, averages: Students, second_share: float) -> nn.Module:
-    """Gives the teacher the weighted mean of the students' moving averages, and returns it.
-
-    Both averages forget 1 - alpha - beta of themselves at a step, so that this mean, beta / (alpha + beta) being
-    ``second_share``, is the teacher of eq. 1.
-    """
-    states = (network.state_dict().values() for network in (teacher, averages.first, averages.second))
-    for own, first, second in zip(*states, strict=True):
-        own.copy_(torch.lerp(first, second, second_share))
-    return teacher
+    def teacher(self) -> nn.Module:
+        """A network of its own with the weighted mean of both states."""
+        network = copy.deepcopy(self.first)
+        network.load_state_dict(self.mean())
+        return network
 
 
 def region(sides: tuple[int, ...], part: float, generator: torch.Generator) -> Tensor:
@@ -80,29 +83,26 @@ def mixed_loss(students: Students, lesson: Lesson, teacher: Tensor, how: Volumet
     return total
 
 
-def hybrid_loss(students: Students, teacher: nn.Module, lesson: Lesson, how: Volumetric) -> Tensor:
+def hybrid_loss(students: Students, lesson: Lesson, how: Volumetric) -> Tensor:
     """L_total of eq. 18, with the pseudo labels that are the most probable classes."""
-    taught = answer(teacher, lesson.unlabelled).argmax(1).to(torch.uint8)
+    taught = answer(lesson.teacher, lesson.unlabelled).argmax(1).to(torch.uint8)
     logits = [network(lesson.images) for network in (students.first, students.second)]
     known, others = zip(*(own.split([len(lesson.labels), len(taught)]) for own in logits), strict=True)
-    labelled = sum(dice(own, lesson.labels) for own in known)
+    labelled = sum(labels_dice(own, lesson.labels) for own in known)
     believed = [own.detach().argmax(1) for own in others]
-    cross = dice(others[0], believed[1]) + dice(others[1], believed[0])
-    guided = sum(dice(own, taught) for own in others)
+    cross = labels_dice(others[0], believed[1]) + labels_dice(others[1], believed[0])
+    guided = sum(labels_dice(own, taught) for own in others)
     return labelled + how.unlabelled * (cross + guided) + how.mixed * mixed_loss(students, lesson, taught, how)
 
 
 def train(run: Run) -> nn.Module:
     """Train both students; returns the teacher."""
-    how, students = run.settings.volumetric, new_students(run)
-    teacher = copy.deepcopy(students.first)
+    how = run.settings.volumetric
 
-    def loss(network, lesson):
-        here = teacher.to(lesson.images.device)  # the training goes on on the CPU if the GPU's memory is not enough
-        return hybrid_loss(network, fill_teacher(here, lesson.teacher, how.second_share), lesson, how)
+    def loss(students, lesson):
+        return hybrid_loss(students, lesson, how)
 
-    averages = train_semi_supervised(run, students, loss, 1 - how.teacher)
-    return fill_teacher(teacher, averages, how.second_share)
+    return train_semi_supervised(run, new_students(run), loss, 1 - how.teacher).teacher()
 
 
 def new_students(run: Run) -> Students:
@@ -112,4 +112,4 @@ def new_students(run: Run) -> Students:
     for block in second.modules():
         if isinstance(block, Block):
             block.skip.fill_(1.0)
-    return Students(first, second)
+    return Students(first, second, run.settings.volumetric.second_share)
