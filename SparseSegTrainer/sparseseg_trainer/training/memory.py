@@ -13,6 +13,7 @@ UNKNOWN = 4 << 30  # assumed where the system does not tell
 # What these hold as a multiple of what the V-Net alone does: two students and their mixtures, four answers, a
 # discriminator, up to three decoders, the adversarial patches' features.
 BESIDE = {"hybrid_crop": 2.5, "urpc": 1.3, "sassnet": 1.3, "mc_net": 2.0, "ss_net": 2.2}
+BESIDE |= {"dense_voxnet": 3.8, "representative": 5.4}
 LIBRARIES = 600 << 20  # PyTorch and its workspaces, measured on a CPU
 
 
