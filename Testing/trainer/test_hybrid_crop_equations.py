@@ -125,10 +125,11 @@ def test_a_single_pair_of_patches_is_mixed_both_ways():
     assert [(network.seen[0] > 0).sum().item() for network in (students.first, students.second)] == [8, 56]
 
 
-@pytest.mark.parametrize("crop", [0.0, 1.0])
-def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixtures(crop):
-    how = Volumetric(crop=crop, unlabelled=0.7, mixed=0.3)
-    students, batch = Students(Slope(2.0), Slope(-3.0), 0.5), replace(lesson(0.5, 1, 0.8), teacher=Slope(1.0))
+@pytest.mark.parametrize(("crop", "ramp", "weight"), [(0.0, 0.0, 1), (1.0, 0.0, 1), (0.0, 0.4, math.exp(-1.25))])
+def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixtures(crop, ramp, weight):
+    how = Volumetric(crop=crop, unlabelled=0.7, mixed=0.3, pseudo_ramp=ramp)
+    students, batch = Students(Slope(2.0), Slope(-3.0), 0.5), lesson(0.5, 1, 0.8)
+    batch = replace(batch, teacher=Slope(1.0), done=0.2)
 
     def p(slope, value):
         return 1 / (1 + math.exp(-slope * value))
@@ -143,7 +144,7 @@ def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixt
     # crop 0: the first sees the labelled voxel alone, the second the unlabelled one; crop 1 the other way round.
     seen = (0.5, 0.8) if crop == 0 else (0.8, 0.5)
     mixed = (1 - p(2, seen[0])) ** 2 + (1 - p(-3, seen[1])) ** 2
-    expected = labelled + 0.7 * (cross + guided) + 0.3 * mixed
+    expected = labelled + weight * (0.7 * (cross + guided) + 0.3 * mixed)
     loss = hybrid_loss(students, batch, how)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()

@@ -263,6 +263,7 @@ VOLUMETRIC_LIMITS = {
     "second_share": SHARE,
     "unlabelled": WEIGHT,
     "mixed": WEIGHT,
+    "pseudo_ramp": SHARE,
     "crop": SHARE,
     "patience": COUNT,
     "second_step": (0, 1000),

@@ -47,8 +47,9 @@ class Volumetric:
     tenth_after: float = 5 / 12  # part of the training after which the schedule "tenth" divides the rate, repeatedly
     teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
     second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
-    unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18
-    mixed: float = 1.0  # hybrid_crop: mu of eq. 18
+    unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18, once ramped up
+    mixed: float = 1.0  # hybrid_crop: mu of eq. 18, once ramped up
+    pseudo_ramp: float = 0.4  # hybrid_crop: part of the training after which these two are; 0: from the start
     crop: float = 0.5  # hybrid_crop: each side of the region that is mixed, as part of the patch's
     patience: int = 10  # partial: epochs without a better network after which the learning rate is halved
     second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out

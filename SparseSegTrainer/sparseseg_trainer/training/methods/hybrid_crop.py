@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ...volume_networks import Block
+from ..consistency import ramp_up
 from ..loop import Run
 from ..losses import labels_dice  # L_dice of eq. 3-9
 from ..settings import Volumetric
@@ -84,7 +85,7 @@ def mixed_loss(students: Students, lesson: Lesson, teacher: Tensor, how: Volumet
 
 
 def hybrid_loss(students: Students, lesson: Lesson, how: Volumetric) -> Tensor:
-    """L_total of eq. 18, with the pseudo labels that are the most probable classes."""
+    """L_total of eq. 18, with the pseudo labels that are the most probable classes; their weights ramp up."""
     taught = answer(lesson.teacher, lesson.unlabelled).argmax(1).to(torch.uint8)
     logits = [network(lesson.images) for network in (students.first, students.second)]
     known, others = zip(*(own.split([len(lesson.labels), len(taught)]) for own in logits), strict=True)
@@ -92,7 +93,8 @@ def hybrid_loss(students: Students, lesson: Lesson, how: Volumetric) -> Tensor:
     believed = [own.detach().argmax(1) for own in others]
     cross = labels_dice(others[0], believed[1]) + labels_dice(others[1], believed[0])
     guided = sum(labels_dice(own, taught) for own in others)
-    return labelled + how.unlabelled * (cross + guided) + how.mixed * mixed_loss(students, lesson, taught, how)
+    unlabelled = how.unlabelled * (cross + guided) + how.mixed * mixed_loss(students, lesson, taught, how)
+    return labelled + ramp_up(lesson.done, 0.0, how.pseudo_ramp) * unlabelled
 
 
 def train(run: Run) -> nn.Module:
