@@ -32,8 +32,11 @@ def rising(start: float, stop: float, done: float) -> float:
 
 def noisy(images: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
     """``images`` with Gaussian noise of that standard deviation, cut off at +-``limit``."""
-    noise = torch.randn(images.shape, generator=generator) * deviation
-    return images + noise.clamp(-limit, limit).to(images.device)
+    if images.is_cuda:  # millions of voxels, several times a step: too many for a CPU to draw
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        generator = torch.Generator(images.device).manual_seed(seed)
+    noise = torch.randn(images.shape, generator=generator, device=images.device) * deviation
+    return images + noise.clamp(-limit, limit)
 
 
 def entropy(probability: Tensor) -> Tensor:
