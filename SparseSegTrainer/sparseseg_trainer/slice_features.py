@@ -107,6 +107,7 @@ def describe(
     with torch.inference_mode():
         maps = _maps(network, images, device, reporter) if maps is None else maps
         found = torch.cat([network.compression(part.to(device)).cpu() for part in maps.split(CHUNK)])
+    found = found - found.mean(0)  # what all slices share would make all of them alike
     return found.numpy(), "VGG-19" if pretrained else "an auto-encoder trained on these slices"
 
 
