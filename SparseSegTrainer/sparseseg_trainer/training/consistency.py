@@ -32,11 +32,15 @@ def rising(start: float, stop: float, done: float) -> float:
 
 def noisy(images: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
     """``images`` with Gaussian noise of that standard deviation, cut off at +-``limit``."""
-    if images.is_cuda:  # millions of voxels, several times a step: too many for a CPU to draw
-        seed = int(torch.randint(2**62, (1,), generator=generator))
-        generator = torch.Generator(images.device).manual_seed(seed)
-    noise = torch.randn(images.shape, generator=generator, device=images.device) * deviation
+    noise = torch.randn(images.shape, generator=at(images.device, generator), device=images.device) * deviation
     return images + noise.clamp(-limit, limit)
+
+
+def at(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on ``device`` seeded by that of the CPU, which has too much to draw for all voxels of a step."""
+    if device.type == "cpu":
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def entropy(probability: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..consistency import ramp_up
+from ..consistency import at, ramp_up
 from ..loop import Run
 from ..losses import labels_dice
 from ..settings import TrainSettings, Volumetric
@@ -36,8 +36,8 @@ def attack(network: nn.Module, images: Tensor, target: Tensor, radius: Tensor, g
     To first order, from where a random change of that norm leads (Miyato 2018).
     """
     radius = radius.view(-1, *[1] * (images.ndim - 1))
-    start = torch.rand(images.shape, generator=generator) - 0.5
-    change = (radius * unit(start.to(images.device))).requires_grad_()
+    start = torch.rand(images.shape, generator=at(images.device, generator), device=images.device) - 0.5
+    change = (radius * unit(start)).requires_grad_()
     [gradient] = torch.autograd.grad(difference(network(images + change).softmax(1), target), change)
     return radius * unit(gradient)
 
