@@ -34,6 +34,8 @@ OTHERWISE = {  # what the other methods do not use
     "mean_teacher": {"optimizer": "sgd", "schedule": "poly", "learning_rate": 0.01},
     "registration_only": {"registration": "tuned", "registration_epochs": 1, "registration_batch": 4, "reach": 3},
     "ict": {"absence": False},
+    "representative": {"depth": 1, "batch": 2, "volumetric": {"patch": [16, 32, 32], "planes": 2}},
+    "dense_voxnet": {"depth": 1, "batch": 2, "volumetric": {"patch": [16, 32, 32]}},
 }
 
 # One process imports PyTorch; a child for each training kills itself in the middle of the second epoch or the third.
