@@ -30,7 +30,9 @@ def test_help_is_there_at_once_and_names_every_command():
         assert command in shown
 
 
-@pytest.mark.parametrize("command", ["propagate", "train", "segment", "evaluate", "suggest", "export", "cohort sparsify"])
+@pytest.mark.parametrize(
+    "command", ["propagate", "train", "segment", "evaluate", "suggest", "export", "cohort sparsify"]
+)
 def test_every_command_has_help(command):
     result = sparseseg(*command.split(), "--help")
     assert result.returncode == 0

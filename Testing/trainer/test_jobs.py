@@ -230,7 +230,7 @@ def test_a_refused_job_ends_with_status_2_and_says_what_to_do(folder):
     status, events, log = finish(start(folder, kind="paint"))
     assert status == 2
     assert events[-1]["event"] == "error"
-    assert "propagate" in events[-1]["advice"]
+    assert "propagate" in events[-1]["message"] and events[-1]["advice"]
     assert "Traceback" not in log
 
 
