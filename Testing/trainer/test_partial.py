@@ -62,10 +62,13 @@ def test_what_is_known_is_a_channel_of_the_network_and_everything_is_where_it_is
     network = MarkedUNet(NetworkShape(0, 2, 4, 4, stride, "marked_unet", (8, 16, 16))).eval()
     images, known = torch.rand(2, 1, 8, 16, 16), torch.zeros(2, 8, 16, 16, dtype=torch.bool)
     known[:, 3:5] = True
-    assert marked(images, known)[:, 1].sum() == known.sum()
+    told, hidden = torch.tensor([False, False]), torch.tensor([False, True])
+    assert marked(images, known, told)[:, 1].sum() == known.sum()
+    assert torch.equal(marked(images, known, hidden)[0, 1], known[0].float())
+    assert marked(images, known, hidden)[1, 1].all()
     assert network(images).shape == (2, 3, 8, 16, 16)
-    assert torch.equal(network(images), network(marked(images, torch.ones_like(known))))
-    assert not torch.allclose(network(images), network(marked(images, known)), atol=1e-3)
+    assert torch.equal(network(images), network(marked(images, known, ~told)))
+    assert not torch.allclose(network(images), network(marked(images, known, told)), atol=1e-3)
 
 
 def test_every_block_holds_a_drawn_slice_and_slices_beyond_the_ends_are_known(dense_cohort, tmp_path):

@@ -19,6 +19,8 @@ from ..supervised import new_network
 from ..validation import known_dice
 from ..volumetric import draw_patches
 
+HIDDEN = 0.5  # share of the blocks whose mask does not tell which slices are drawn
+
 
 def selective_batch_dice(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     """Eq. 2: minus the Dice of all known voxels of a batch taken together, mean over the classes; from -1 to 0.
@@ -33,9 +35,14 @@ def selective_batch_dice(logits: Tensor, labels: Tensor, known: Tensor) -> Tenso
     return -(2 * overlap / total.clamp_min(1e-6)).mean()
 
 
-def marked(images: Tensor, known: Tensor) -> Tensor:
-    """Images (B, 1, ...) with the mask of what is ``known`` (B, ...) as a second channel."""
-    return torch.cat([images, known.unsqueeze(1).to(images)], 1)
+def marked(images: Tensor, known: Tensor, hidden: Tensor) -> Tensor:
+    """Images (B, 1, ...) and, as a second channel, the mask of what is ``known`` (B, ...), or 1 everywhere if ``hidden``.
+
+    ``hidden`` (B,) bool: where all masks tell, the network reads from them where the structure ends, and is at a loss
+    in segmentation, where they are 1 everywhere.
+    """
+    mask = known | hidden.to(known.device).view(-1, *[1] * (known.ndim - 1))
+    return torch.cat([images, mask.unsqueeze(1).to(images)], 1)
 
 
 def train(run: Run) -> nn.Module:
@@ -55,7 +62,8 @@ def _step(run: Run, name: str, network: nn.Module, epochs: int, restart: int) ->
 
     def batch_loss(network, _, generator):
         images, labels, known = draw_patches(run, cases, run.settings.batch, generator, drawn_on=True)
-        return selective_batch_dice(network(marked(images, known)), labels, known)
+        hidden = torch.rand(len(known), generator=generator) < HIDDEN
+        return selective_batch_dice(network(marked(images, known, hidden)), labels, known)
 
     stage = Stage(
         name,
