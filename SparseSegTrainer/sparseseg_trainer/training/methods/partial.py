@@ -36,7 +36,7 @@ def selective_batch_dice(logits: Tensor, labels: Tensor, known: Tensor) -> Tenso
 
 
 def marked(images: Tensor, known: Tensor, hidden: Tensor) -> Tensor:
-    """Images (B, 1, ...) and, as a second channel, the mask of what is ``known`` (B, ...), or 1 everywhere if ``hidden``.
+    """Images (B, 1, ...) and, as a second channel, the mask of what is ``known`` (B, ...), 1 everywhere if ``hidden``.
 
     ``hidden`` (B,) bool: where all masks tell, the network reads from them where the structure ends, and is at a loss
     in segmentation, where they are 1 everywhere.
