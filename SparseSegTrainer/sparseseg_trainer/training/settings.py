@@ -55,7 +55,7 @@ class Volumetric:
     second_step: float = 1.0  # partial: epochs of the second step as part of those of the first; 0 leaves it out
     restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
     side: float = 0.33  # representative, dense_voxnet: weight of the loss of DenseVoxNet's side path
-    planes: int = 8  # representative: slices that the network of slices sees of each patch of a batch
+    planes: int = 8  # representative: slices across each axis that the network of slices sees of each patch
     nearest_from: float = 0.5  # representative: part of the meta network's training after which it fits nearest labels
     distance: float = 0.3  # sassnet, dtc: weight of the error of the distance maps
     adversarial: float = 0.01  # sassnet: weight of taking the discriminator in

@@ -35,15 +35,17 @@ def train(run: Run) -> nn.Module:
 
 
 def train_planes(run: Run) -> nn.Module:
-    """The network of slices: every batch shows slices of patches across one axis, drawn at random."""
+    """The network of slices: every step shows slices of patches across each of the three axes."""
     settings, steps = run.settings, patch_steps(run)
 
     def batch_loss(network, _, generator):
-        axis = int(torch.randint(3, (1,), generator=generator))
         images, labels, known = draw_patches(run, run.data.cases, run.settings.batch, generator, drawn_on=True)
-        images, labels, known = (apart(part, axis) for part in (images, labels[:, None], known[:, None]))
-        chosen = some_known(known, run.settings.batch * settings.volumetric.planes, generator)
-        return known_cross_entropy(network.slices(images[chosen]), labels[chosen, 0], known[chosen, 0])
+        total = 0.0
+        for axis in range(3):
+            shown, truth, where = (apart(part, axis) for part in (images, labels[:, None], known[:, None]))
+            chosen = some_known(where, run.settings.batch * settings.volumetric.planes, generator)
+            total = total + known_cross_entropy(network.slices(shown[chosen]), truth[chosen, 0], where[chosen, 0])
+        return total / 3
 
     with first_weights(run, "planes"):
         network = PlanesNetwork(run_shape(run))
