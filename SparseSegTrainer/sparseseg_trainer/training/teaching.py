@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..network_shape import NetworkShape
 from ..prediction import probabilities
 from .consistency import noisy, ramp_up
 from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
 from .sampling import draw, mixed_batches
 from .settings import Consistency, TrainSettings
-from .supervised import look_up, new_network, steps_for
+from .supervised import first_weights, look_up, network_shape, new_network, steps_for
 from .validation import live_dice
 from .volumetric import draw_patches
 
@@ -102,6 +103,17 @@ def train_semi_supervised(
 
     epochs, rate, dice = settings.baseline_epochs, settings.learning_rate, partial(live_dice, run)
     return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, dice, averaging))
+
+
+def train_extended(
+    run: Run,
+    extended: Callable[[NetworkShape], nn.Module],
+    loss: Callable[[TrainSettings, nn.Module, Lesson], Tensor],
+) -> nn.Module:
+    """Train a V-Net and what ``extended`` puts beside it (``volume_heads``); returns the V-Net."""
+    with first_weights(run):
+        network = extended(network_shape(run))
+    return train_semi_supervised(run, network, partial(loss, run.settings)).network
 
 
 def parts_of_batch(settings: TrainSettings) -> tuple[int, int]:

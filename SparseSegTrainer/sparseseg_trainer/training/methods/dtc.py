@@ -6,8 +6,6 @@ step sigmoid(-k z), has to agree with the other head's on all patches.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,8 +14,7 @@ from ..consistency import ramp_up
 from ..distances import shape_loss
 from ..loop import Run
 from ..settings import TrainSettings
-from ..supervised import first_weights, network_shape
-from ..teaching import Lesson, train_semi_supervised
+from ..teaching import Lesson, train_extended
 from ..volume_heads import DistanceHead
 
 
@@ -37,6 +34,4 @@ def dual_task_loss(settings: TrainSettings, network: DistanceHead, lesson: Lesso
 
 def train(run: Run) -> nn.Module:
     """Train both heads on labelled and unlabelled volumes; returns the V-Net, with the head that segments."""
-    with first_weights(run):
-        network = DistanceHead(network_shape(run))
-    return train_semi_supervised(run, network, partial(dual_task_loss, run.settings)).network
+    return train_extended(run, DistanceHead, dual_task_loss)

@@ -16,8 +16,7 @@ from ..consistency import ramp_up
 from ..loop import Run
 from ..losses import labels_dice
 from ..settings import TrainSettings
-from ..supervised import first_weights, network_shape
-from ..teaching import Lesson, train_semi_supervised
+from ..teaching import Lesson, train_extended
 from ..volume_heads import Decoders
 
 
@@ -43,6 +42,4 @@ def mutual_loss(settings: TrainSettings, network: Decoders, lesson: Lesson) -> T
 
 def train(run: Run) -> nn.Module:
     """Train all decoders on labelled and unlabelled volumes; returns the V-Net, with its own decoder."""
-    with first_weights(run):
-        network = Decoders(network_shape(run), run.settings.volumetric.decoders)
-    return train_semi_supervised(run, network, partial(mutual_loss, run.settings)).network
+    return train_extended(run, partial(Decoders, count=run.settings.volumetric.decoders), mutual_loss)

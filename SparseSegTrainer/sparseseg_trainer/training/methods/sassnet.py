@@ -6,8 +6,6 @@ from others, and the network learns maps of unlabelled ones that it takes for la
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,8 +15,7 @@ from ..consistency import ramp_up
 from ..distances import shape_loss
 from ..loop import Run
 from ..settings import TrainSettings
-from ..supervised import first_weights, network_shape
-from ..teaching import Lesson, train_semi_supervised
+from ..teaching import Lesson, train_extended
 from ..volume_heads import Judged
 
 
@@ -47,6 +44,4 @@ def adversarial_loss(settings: TrainSettings, network: Judged, lesson: Lesson) -
 
 def train(run: Run) -> nn.Module:
     """Train both heads and the discriminator on labelled and unlabelled volumes; returns the V-Net."""
-    with first_weights(run):
-        network = Judged(network_shape(run))
-    return train_semi_supervised(run, network, partial(adversarial_loss, run.settings)).network
+    return train_extended(run, Judged, adversarial_loss)

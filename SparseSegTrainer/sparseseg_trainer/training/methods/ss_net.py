@@ -17,8 +17,7 @@ from ..consistency import at, ramp_up
 from ..loop import Run
 from ..losses import labels_dice
 from ..settings import TrainSettings, Volumetric
-from ..supervised import first_weights, network_shape
-from ..teaching import Lesson, train_semi_supervised
+from ..teaching import Lesson, train_extended
 from ..volume_heads import Prototypes
 
 SMALL = 1e-8
@@ -132,6 +131,4 @@ def smooth_separated_loss(settings: TrainSettings, network: Prototypes, lesson: 
 
 def train(run: Run) -> nn.Module:
     """Train on labelled and unlabelled volumes; returns the V-Net."""
-    with first_weights(run):
-        network = Prototypes(network_shape(run), run.settings.volumetric.prototypes)
-    return train_semi_supervised(run, network, partial(smooth_separated_loss, run.settings)).network
+    return train_extended(run, partial(Prototypes, count=run.settings.volumetric.prototypes), smooth_separated_loss)

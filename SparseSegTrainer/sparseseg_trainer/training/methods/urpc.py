@@ -6,16 +6,13 @@ agrees with the mean, by exp(-D) with D = KL(p || p_s), and D itself is kept sma
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from ..consistency import LEAST, ramp_up
 from ..loop import Run
 from ..settings import TrainSettings
-from ..supervised import first_weights, network_shape
-from ..teaching import Lesson, supervised_loss, train_semi_supervised
+from ..teaching import Lesson, supervised_loss, train_extended
 from ..volume_heads import Pyramid
 
 SMALL = 1e-8
@@ -43,6 +40,4 @@ def pyramid_loss(settings: TrainSettings, network: Pyramid, lesson: Lesson) -> T
 
 def train(run: Run) -> nn.Module:
     """Train all levels on labelled and unlabelled volumes; returns the V-Net, which answers from the finest."""
-    with first_weights(run):
-        network = Pyramid(network_shape(run))
-    return train_semi_supervised(run, network, partial(pyramid_loss, run.settings)).network
+    return train_extended(run, Pyramid, pyramid_loss)
