@@ -108,9 +108,13 @@ class VNet(nn.Module):
         self.encoder, self.decoder = Encoder(shape, skip), Decoder(shape, skip)
         self.head = nn.Conv3d(shape.width, shape.classes + 1, 1)
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the head sees: (batch, width, slices, rows, columns)."""
+        return self.decoder(self.encoder(images))[0]
+
     def forward(self, images: Tensor) -> Tensor:
         with fast_numbers(images):
-            logits = self.head(self.decoder(self.encoder(images))[0])
+            logits = self.head(self.features(images))
         return logits.float()
 
 

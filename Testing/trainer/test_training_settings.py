@@ -7,7 +7,8 @@ from phantoms import refusal
 
 from sparseseg_trainer.network_shape import LIMITS as NETWORK_LIMITS
 from sparseseg_trainer.training.augmentation import Augmentation
-from sparseseg_trainer.training.presets import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS, PRESETS, resolve
+from sparseseg_trainer.training.limits import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS
+from sparseseg_trainer.training.presets import PRESETS, resolve
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
 
 

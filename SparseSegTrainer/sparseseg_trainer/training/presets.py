@@ -9,6 +9,7 @@ from ..network_shape import NetworkShape, check_limits, check_patch
 from ..settings import to_dict
 from .augmentation import Augmentation
 from .keys import SLICES_TOO, VOLUMETRIC
+from .limits import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS, VOLUMETRIC_LIMITS
 from .settings import Consistency, TrainSettings, Volumetric
 
 # osman2024, "Training Strategies" and eq. 2-7. Where the paper is silent: gamma of eq. 2 is 1, rotation goes to 20
@@ -204,98 +205,6 @@ METHOD_PRESETS: dict[str, dict[str, dict]] = {
     "fast": {"partial": FAST_PARTIAL, **dict.fromkeys(DENSE, FAST_REPRESENTATIVE)},
     "balanced": {"partial": BALANCED_PARTIAL, **dict.fromkeys(DENSE, BALANCED_REPRESENTATIVE)},
     "paper": {"partial": PAPER_PARTIAL, **dict.fromkeys(DENSE, PAPER_REPRESENTATIVE)},
-}
-
-# Lowest and highest value of each number; those of the network are in ``NetworkShape``.
-COUNT, SHARE, RATE, WEIGHT = (1, 10**6), (0, 1), (1e-8, 1), (0, 1000)
-LIMITS = {
-    "absence_share": SHARE,
-    "dimensions": (2, 3),
-    "pixels": (0, 10**8),
-    "learning_rate": RATE,
-    "weight_decay": SHARE,
-    "momentum": (0, 0.99999),
-    "halve_every": COUNT,
-    "averaging": (0, 0.99999),
-    "batch": COUNT,
-    "epochs": COUNT,
-    "baseline_epochs": COUNT,
-    "steps": (0, 10**6),
-    "gamma": WEIGHT,
-    "semi_epochs": COUNT,
-    "K1": (0, 10**6),
-    "K2": (0, 10**6),
-    "alpha_f": WEIGHT,
-    "semi_learning_rate": RATE,
-    "registration_epochs": COUNT,
-    "registration_batch": COUNT,
-    "registration_learning_rate": RATE,
-    "reach": (0, 10**6),
-    "smoothing": (0, 1000),
-    "beta": WEIGHT,
-    "gamma_certain": WEIGHT,
-    "gamma_uncertain": WEIGHT,
-    "drawn_share": SHARE,
-    "validation": (0, 10**6),
-}
-CONSISTENCY_LIMITS = {
-    "supervised": WEIGHT,
-    "labelled": SHARE,
-    "weight": WEIGHT,
-    "ramp": SHARE,
-    "decay": (0, 0.99999),
-    "noise": SHARE,
-    "noise_limit": SHARE,
-    "passes": (1, 1000),
-    "certain_from": SHARE,
-    "certain_to": SHARE,
-    "ambiguous_from": SHARE,
-    "ambiguous_to": SHARE,
-    "mixing": (0.001, 1000),
-    "agreement": WEIGHT,
-    "diversity": WEIGHT,
-    "diversity_start": SHARE,
-    "agreement_ramp": SHARE,
-    "attack": SHARE,
-}
-VOLUMETRIC_LIMITS = {
-    "tenth_after": (0.001, 1),
-    "teacher": (0.00001, 1),
-    "second_share": SHARE,
-    "unlabelled": WEIGHT,
-    "mixed": WEIGHT,
-    "pseudo_ramp": SHARE,
-    "crop": SHARE,
-    "patience": COUNT,
-    "second_step": (0, 1000),
-    "restart": COUNT,
-    "side": WEIGHT,
-    "planes": COUNT,
-    "nearest_from": SHARE,
-    "distance": WEIGHT,
-    "adversarial": WEIGHT,
-    "rival_rate": RATE,
-    "dual_task": WEIGHT,
-    "steepness": (0.001, 10**6),
-    "mutual": WEIGHT,
-    "temperature": (0.01, 100),
-    "decoders": (2, 3),
-    "smoothness": WEIGHT,
-    "separation": WEIGHT,
-    "radius": (0, 10),
-    "prototypes": (1, 10**4),
-    "voxels": (1, 10**6),
-}
-AUGMENTATION_LIMITS = {
-    "rotation": (0, 180),
-    "scale": SHARE,
-    "shift": SHARE,
-    "elastic": SHARE,
-    "gamma": (0, 5),
-    "contrast": SHARE,
-    "brightness": SHARE,
-    "noise": SHARE,
-    "blur": SHARE,
 }
 
 PRESETS = {"fast": FAST, "balanced": BALANCED, "paper": PAPER}

@@ -33,7 +33,7 @@ class DistanceHead(Extended):
     def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, C + 1, ...) and distance maps (B, C, ...) from -1 to 1."""
         with fast_numbers(images):
-            features = self.network.decoder(self.network.encoder(images))[0]
+            features = self.network.features(images)
             logits, maps = self.network.head(features), self.distance(features)
         return logits.float(), maps.float().tanh()
 
@@ -138,7 +138,7 @@ class Prototypes(Extended):
     def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, C + 1, ...) and the features that they are made of (B, width, ...)."""
         with fast_numbers(images):
-            features = self.network.decoder(self.network.encoder(images))[0]
+            features = self.network.features(images)
             logits = self.network.head(features)
         return logits.float(), features.float()
 
