@@ -26,7 +26,7 @@ class NetworkShape:
     width: int
     depth: int
     stride: int
-    architecture: Literal["slices", "vnet", "marked_unet", "dense_voxnet", "representative"] = "slices"
+    architecture: Literal["slices", "vnet", "two_vnets", "marked_unet", "dense_voxnet", "representative"] = "slices"
     patch: tuple[int, int, int] | None = None
 
     @property

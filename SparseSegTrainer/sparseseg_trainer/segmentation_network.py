@@ -10,7 +10,7 @@ from .dense_networks import DenseVoxNet, Representative
 from .marked_network import MarkedUNet
 from .network_shape import NetworkShape
 from .networks import unet
-from .volume_networks import VNet
+from .volume_networks import TwoVNets, VNet
 
 SMALLEST = 32  # rows and columns that the U-Net needs: 2 x 2 pixels at its bottom, for batch normalization
 
@@ -44,7 +44,7 @@ class SegmentationNetwork(nn.Module):
             return F.pixel_shuffle(self.network(folded).float(), self.stride)
 
 
-ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "marked_unet": MarkedUNet}
+ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "two_vnets": TwoVNets, "marked_unet": MarkedUNet}
 ARCHITECTURES |= {"dense_voxnet": DenseVoxNet, "representative": Representative}
 
 

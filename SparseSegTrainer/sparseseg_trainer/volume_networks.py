@@ -6,6 +6,8 @@ and return logits (batch, classes + 1, slices, rows, columns), background first.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
@@ -116,6 +118,22 @@ class VNet(nn.Module):
         with fast_numbers(images):
             logits = self.head(self.features(images))
         return logits.float()
+
+
+class TwoVNets(nn.Module):
+    """A plain and a residual V-Net, of the same first weights; the answer is the mean of their probabilities."""
+
+    def __init__(self, shape: NetworkShape):
+        super().__init__()
+        self.first = VNet(shape)
+        self.second = copy.deepcopy(self.first)
+        for block in self.second.modules():
+            if isinstance(block, Block):
+                block.skip.fill_(1.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        both = self.first(images).softmax(1) + self.second(images).softmax(1)
+        return (both / 2).clamp_min(1e-12).log()
 
 
 def fast_numbers(images: Tensor) -> torch.autocast:

@@ -11,20 +11,15 @@ from torch import nn
 
 from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.loop import Run, Stage, Trainer
-from sparseseg_trainer.training.methods.hybrid_crop import (
-    Students,
-    hybrid_loss,
-    mixed_loss,
-    new_students,
-    region,
-)
+from sparseseg_trainer.training.methods.hybrid_crop import hybrid_loss, mixed_loss, region, teacher_of
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.teaching import Lesson
 
 PAPER = resolve(TrainSettings(method="hybrid_crop", preset="paper"))
-SHAPE = NetworkShape(0, 1, 4, 1, 1, "vnet", (16, 16, 16))
+SHAPE = NetworkShape(0, 1, 4, 1, 1, "two_vnets", (16, 16, 16))
 
 
 class Slope(nn.Module):
@@ -38,6 +33,14 @@ class Slope(nn.Module):
     def forward(self, images):
         self.seen.append(images)
         return torch.cat([torch.zeros_like(images), self.slope * images], 1)
+
+
+class Students(nn.Module):
+    """Two of them."""
+
+    def __init__(self, first: float, second: float):
+        super().__init__()
+        self.first, self.second = Slope(first), Slope(second)
 
 
 def lesson(known: float, label: int, unlabelled: float, side: int = 1, pairs: int = 1) -> Lesson:
@@ -60,42 +63,38 @@ def test_the_teacher_is_the_moving_average_of_both_students(tmp_path):
     # first step, where the loop keeps half at most, 0.375 and 0.125:
     # 0.375 1 + 0.125 2 = 0.625; 0.6 0.625 + 0.3 2 + 0.1 4 = 1.375; 0.6 1.375 + 0.3 3 + 0.1 6 = 2.325
     settings = resolve(TrainSettings(optimizer="sgd", schedule="constant", momentum=0.0, weight_decay=0.0))
-    students = Students(Slope(0.0), Slope(0.0), 0.25)
 
     def loss(network, *_):
         return -network.first.slope - 2 * network.second.slope
 
     run = Run(None, settings, torch.device("cpu"), tmp_path, Reporter(), [])
-    stage = Stage("s", students, 1, 1.0, lambda *_: [None], loss, 1, averaging=1 - 0.4)
+    stage = Stage("s", Students(0.0, 0.0), 1, 1.0, lambda *_: [None], loss, 1, averaging=1 - 0.4)
     trainer, found = Trainer(run, stage), []
     for _ in range(3):
         trainer.train_epoch(lambda part: None)
-        found.append(trainer.averaged.teacher().slope.item())
+        found.append(teacher_of(trainer.averaged, Volumetric(second_share=0.25)).slope.item())
     assert found == pytest.approx([0.625, 1.375, 2.325])
-    logits = trainer.averaged(torch.full((1, 1, 1), 2.0))
-    assert logits.flatten().tolist() == pytest.approx([0, 2 * 2.325])
 
 
-def test_the_students_differ_in_their_structure_alone_and_the_teacher_lies_between(tiny_run):
-    students = new_students(tiny_run)
+def test_the_students_differ_in_their_structure_alone_and_the_teacher_of_equation_1_lies_between():
+    students = build_network(SHAPE)
     first, second = (network.state_dict() for network in (students.first, students.second))
     changed = {name.rpartition(".")[2] for name in first if not torch.equal(first[name], second[name])}
     assert changed == {"skip"}
     features = torch.rand(1, 8, 4, 4, 4)
     plain, residual = (network.encoder.blocks[1](features) for network in (students.first, students.second))
     assert torch.allclose(residual - plain, features, atol=1e-6)
-    students.second_share = 0.25
-    teacher = students.teacher()
+    teacher = teacher_of(students, Volumetric(second_share=0.25))
     assert {block.item() for name, block in teacher.state_dict().items() if name.endswith("skip")} == {0.25}
+
+
+def test_with_the_presets_for_a_cpu_the_teacher_is_what_both_students_answer_on_average():
+    students = build_network(SHAPE)
+    how = resolve(TrainSettings(method="hybrid_crop", preset="fast")).volumetric
     images = torch.rand(1, 1, 16, 16, 16)
-    assert torch.equal(students(images), teacher(images))
-
-
-@pytest.fixture
-def tiny_run(tmp_path, monkeypatch):
-    """A training as far as its first networks need one."""
-    monkeypatch.setattr("sparseseg_trainer.training.supervised.network_shape", lambda run: SHAPE)
-    return Run(None, PAPER, torch.device("cpu"), tmp_path, Reporter(), [])
+    expected = (students.first(images).softmax(1) + students.second(images).softmax(1)) / 2
+    assert torch.allclose(teacher_of(students, how)(images).softmax(1), expected, atol=1e-6)
+    assert PAPER.volumetric.teacher_of == "weights"
 
 
 def test_a_box_of_half_of_each_side_is_cut_out_at_random_places():
@@ -112,7 +111,7 @@ def test_labels_are_mixed_as_the_images_are(label, taught, loss):
     # Labelled patches are dark, unlabelled ones bright; both students take bright for the structure, without doubt. So
     # they are right everywhere if the bright ones are labelled with it, and wrong everywhere if the dark ones are.
     batch = lesson(-1.0, label, 1.0, side=4, pairs=2)
-    students, teacher = Students(Slope(99.0), Slope(99.0), 0.5), torch.full((2, 4, 4, 4), taught, dtype=torch.uint8)
+    students, teacher = Students(99.0, 99.0), torch.full((2, 4, 4, 4), taught, dtype=torch.uint8)
     assert mixed_loss(students, batch, teacher, Volumetric(crop=0.5)).item() == pytest.approx(loss, abs=1e-6)
     [first], [second] = students.first.seen, students.second.seen
     assert first.shape == second.shape == (1, 1, 4, 4, 4)
@@ -120,15 +119,15 @@ def test_labels_are_mixed_as_the_images_are(label, taught, loss):
 
 
 def test_a_single_pair_of_patches_is_mixed_both_ways():
-    students, teacher = Students(Slope(99.0), Slope(99.0), 0.5), torch.ones(1, 4, 4, 4, dtype=torch.uint8)
+    students, teacher = Students(99.0, 99.0), torch.ones(1, 4, 4, 4, dtype=torch.uint8)
     mixed_loss(students, lesson(-1.0, 0, 1.0, side=4), teacher, Volumetric(crop=0.5))
     assert [(network.seen[0] > 0).sum().item() for network in (students.first, students.second)] == [8, 56]
 
 
 @pytest.mark.parametrize(("crop", "ramp", "weight"), [(0.0, 0.0, 1), (1.0, 0.0, 1), (0.0, 0.4, math.exp(-1.25))])
 def test_the_total_loss_adds_up_supervision_both_kinds_of_pseudo_labels_and_mixtures(crop, ramp, weight):
-    how = Volumetric(crop=crop, unlabelled=0.7, mixed=0.3, pseudo_ramp=ramp)
-    students, batch = Students(Slope(2.0), Slope(-3.0), 0.5), lesson(0.5, 1, 0.8)
+    how = Volumetric(crop=crop, unlabelled=0.7, mixed=0.3, pseudo_ramp=ramp, teacher_of="answers")
+    students, batch = Students(2.0, -3.0), lesson(0.5, 1, 0.8)
     batch = replace(batch, teacher=Slope(1.0), done=0.2)
 
     def p(slope, value):

@@ -31,7 +31,7 @@ PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those th
 # Those that learn from some wholly labeled volumes and, besides, from volumes without any label.
 WITH_UNLABELED = ("hybrid_crop", "ua_mt", "sassnet", "dtc", "urpc", "mc_net", "ss_net")
 # The methods whose network sees volumes, with its architecture.
-VOLUMETRIC = dict.fromkeys(WITH_UNLABELED, "vnet") | {"partial": "marked_unet"}
+VOLUMETRIC = dict.fromkeys(WITH_UNLABELED, "vnet") | {"hybrid_crop": "two_vnets", "partial": "marked_unet"}
 VOLUMETRIC |= {"representative": "representative", "dense_voxnet": "dense_voxnet"}
 SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
 

@@ -148,7 +148,9 @@ BALANCED_VOLUMES = {
     "baseline_epochs": 40,
     "steps": 25,
     # Few steps: the teacher has to follow within tens of them, and labels have to be learned before pseudo labels.
-    "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False, teacher=0.05, pseudo_ramp=1.0),
+    "volumetric": Volumetric(
+        patch=(40, 48, 48), quarter_turns=False, teacher=0.05, teacher_of="answers", pseudo_ramp=1.0
+    ),
 }
 
 FAST_VOLUMES = BALANCED_VOLUMES | {"baseline_epochs": 16}

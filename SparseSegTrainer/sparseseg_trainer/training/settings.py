@@ -47,6 +47,8 @@ class Volumetric:
     tenth_after: float = 5 / 12  # part of the training after which the schedule "tenth" divides the rate, repeatedly
     teacher: float = 0.01  # hybrid_crop: part of the teacher's weights that a step replaces, alpha + beta of eq. 1
     second_share: float = 0.5  # hybrid_crop: of it, from the second student, beta / (alpha + beta)
+    # hybrid_crop: what the teacher is the mean of, the weights of both students (eq. 1) or what their averages answer
+    teacher_of: Literal["weights", "answers"] = "weights"
     unlabelled: float = 1.0  # hybrid_crop: lambda of eq. 18, once ramped up
     mixed: float = 1.0  # hybrid_crop: mu of eq. 18, once ramped up
     pseudo_ramp: float = 0.4  # hybrid_crop: part of the training after which these two are; 0: from the start

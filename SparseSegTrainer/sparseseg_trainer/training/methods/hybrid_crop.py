@@ -1,4 +1,4 @@
-"""Hybrid cropping in multi-model co-learning (zhang2024): two students, and a teacher that is the average of both.
+"""Hybrid cropping in multi-model co-learning (zhang2024): two students, and a teacher that is the mean of both.
 
 A plain V-Net and a residual one (the students) learn from whole labelled volumes (eq. 3), on the others from each
 other's pseudo labels (eq. 4-6) and the teacher's (eq. 7-9), and from mixtures of both kinds of volumes (eq. 11-17).
@@ -11,9 +11,8 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from ...volume_networks import Block
+from ...volume_networks import TwoVNets
 from ..consistency import ramp_up
 from ..loop import Run
 from ..losses import labels_dice  # L_dice of eq. 3-9
@@ -22,30 +21,17 @@ from ..supervised import new_network
 from ..teaching import Lesson, answer, train_semi_supervised
 
 
-class Students(nn.Module):
-    """Two networks with weights of the same shapes, trained, averaged and kept in checkpoints as one.
+def teacher_of(students: TwoVNets, how: Volumetric) -> nn.Module:
+    """The teacher, of the moving averages of both ``students``: they together, or one with the mean of their weights.
 
-    Called, the moving averages of both answer as the teacher of eq. 1: both forget alpha + beta of themselves at a
-    step, and their mean is weighted by ``second_share``, beta / (alpha + beta).
+    The latter is eq. 1, for both averages forget alpha + beta of themselves at a step.
     """
-
-    def __init__(self, first: nn.Module, second: nn.Module, second_share: float):
-        super().__init__()
-        self.first, self.second, self.second_share = first, second, second_share
-
-    def forward(self, images: Tensor) -> Tensor:
-        return functional_call(self.first, self.mean(), (images,))
-
-    def mean(self) -> dict[str, Tensor]:
-        """The weighted mean of both states."""
-        other = self.second.state_dict()
-        return {name: own.lerp(other[name], self.second_share) for name, own in self.first.state_dict().items()}
-
-    def teacher(self) -> nn.Module:
-        """A network of its own with the weighted mean of both states."""
-        network = copy.deepcopy(self.first)
-        network.load_state_dict(self.mean())
-        return network
+    if how.teacher_of == "answers":
+        return students
+    network, other = copy.deepcopy(students.first), students.second.state_dict()
+    mean = {name: own.lerp(other[name], how.second_share) for name, own in network.state_dict().items()}
+    network.load_state_dict(mean)
+    return network
 
 
 def region(sides: tuple[int, ...], part: float, generator: torch.Generator) -> Tensor:
@@ -61,7 +47,7 @@ def mixture(outer: Tensor, inner: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), outer, inner)
 
 
-def mixed_loss(students: Students, lesson: Lesson, teacher: Tensor, how: Volumetric) -> Tensor:
+def mixed_loss(students: TwoVNets, lesson: Lesson, teacher: Tensor, how: Volumetric) -> Tensor:
     """L_mix of eq. 17. ``teacher`` are the teacher's labels of the unlabelled patches.
 
     The first student sees labelled patches with an unlabelled box, the second unlabelled ones with a labelled box. They
@@ -84,9 +70,9 @@ def mixed_loss(students: Students, lesson: Lesson, teacher: Tensor, how: Volumet
     return total
 
 
-def hybrid_loss(students: Students, lesson: Lesson, how: Volumetric) -> Tensor:
+def hybrid_loss(students: TwoVNets, lesson: Lesson, how: Volumetric) -> Tensor:
     """L_total of eq. 18, with the pseudo labels that are the most probable classes; their weights ramp up."""
-    taught = answer(lesson.teacher, lesson.unlabelled).argmax(1).to(torch.uint8)
+    taught = answer(teacher_of(lesson.teacher, how), lesson.unlabelled).argmax(1).to(torch.uint8)
     logits = [network(lesson.images) for network in (students.first, students.second)]
     known, others = zip(*(own.split([len(lesson.labels), len(taught)]) for own in logits), strict=True)
     labelled = sum(labels_dice(own, lesson.labels) for own in known)
@@ -98,20 +84,10 @@ def hybrid_loss(students: Students, lesson: Lesson, how: Volumetric) -> Tensor:
 
 
 def train(run: Run) -> nn.Module:
-    """Train both students; returns the teacher."""
+    """Train both students; returns their moving averages, which answer together."""
     how = run.settings.volumetric
 
     def loss(students, lesson):
         return hybrid_loss(students, lesson, how)
 
-    return train_semi_supervised(run, new_students(run), loss, 1 - how.teacher).teacher()
-
-
-def new_students(run: Run) -> Students:
-    """A plain and a residual V-Net with the same first weights."""
-    first = new_network(run)
-    second = copy.deepcopy(first)
-    for block in second.modules():
-        if isinstance(block, Block):
-            block.skip.fill_(1.0)
-    return Students(first, second, run.settings.volumetric.second_share)
+    return train_semi_supervised(run, new_network(run), loss, 1 - how.teacher)
