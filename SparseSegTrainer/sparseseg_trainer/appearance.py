@@ -6,11 +6,15 @@ place, which the propagated labels know; together they find where the structure 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_gradient_magnitude
 from torch import Tensor
+
+from .devices import side_by_side
 
 DRAWN_SLICES, ABSENT_SLICES = 8, 6  # that are learned from at most, evenly chosen: more would only cost time
 NEIGHBOURS = (-8, -4, 4, 8)  # slices from a drawn one whose propagated label is learned from, with half the weight
@@ -46,10 +50,12 @@ def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor)
 
 def _basis(values: np.ndarray) -> np.ndarray:
     """Seven features a pixel (slice, row, column, 7), each of mean 0 and standard deviation 1."""
-    filtered = [values, *(gaussian_filter(values, (0.5, sigma, sigma)) for sigma in (1, 2, 4))]
-    filtered += [gaussian_filter(values, (1.5, 2, 2))]
-    filtered += [gaussian_gradient_magnitude(values, (0.7, sigma, sigma)) for sigma in (1, 2.5)]
-    basis = np.stack(filtered, -1).astype(np.float32)
+    filters = [partial(gaussian_gradient_magnitude, sigma=(0.7, sigma, sigma)) for sigma in (1, 2.5)]
+    filters += [
+        partial(gaussian_filter, sigma=sigmas) for sigmas in ((0.5, 4, 4), (1.5, 2, 2), (0.5, 2, 2), (0.5, 1, 1))
+    ]
+    filtered = side_by_side(lambda one: one(values), filters, torch.device("cpu"))
+    basis = np.stack([values, *filtered], -1).astype(np.float32)
     return (basis - basis.mean((0, 1, 2))) / (basis.std((0, 1, 2)) + 1e-6)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from .appearance import appearance
+from .devices import side_by_side
 from .ends import likeliest_tapers, tapered, usual_tapers
 from .propagation import Travelled, propagate_labels
 
@@ -62,8 +64,11 @@ def instant_result(
 
 def blurred(probability: Tensor, distance: Tensor) -> Tensor:
     """``probability`` (slice, class, row, column) with borders as uncertain as ``distance`` (slice,) makes them."""
-    result = probability.cpu().numpy().copy()
-    for index, slices in enumerate(distance.tolist()):
-        sigma = min(BLUR_LIMIT, BLUR_AT_START + BLUR * slices)
-        result[index] = gaussian_filter(result[index], (0, sigma, sigma))
-    return torch.from_numpy(result).to(probability)
+    sigmas = (BLUR_AT_START + BLUR * distance).clamp_max(BLUR_LIMIT).tolist()
+
+    def softer(one: tuple[np.ndarray, float]) -> np.ndarray:
+        labels, sigma = one
+        return gaussian_filter(labels, (0, sigma, sigma))
+
+    result = side_by_side(softer, zip(probability.cpu().numpy(), sigmas, strict=True), torch.device("cpu"))
+    return torch.from_numpy(np.stack(result)).to(probability)

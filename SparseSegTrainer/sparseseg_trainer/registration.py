@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .devices import side_by_side
 from .networks import light_unet
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "registration.safetensors"
@@ -88,7 +90,6 @@ def folded(network: nn.Module) -> nn.Module:
     return network
 
 
-@torch.no_grad()
 def displacement_fields(
     network: nn.Module, slices: Tensor, pairs: Iterable[tuple[int, int]], batch: int = 8
 ) -> dict[tuple[int, int], Tensor]:
@@ -98,8 +99,11 @@ def displacement_fields(
     cache: less time than 32.
     """
     pairs = sorted(set(pairs))
-    fields = []
-    for start in range(0, len(pairs), batch):
-        sources, targets = zip(*pairs[start : start + batch], strict=True)
-        fields += network(slices[list(sources), None], slices[list(targets), None]).unbind()
+
+    def fields_of(some: list[tuple[int, int]]) -> tuple[Tensor, ...]:
+        sources, targets = zip(*some, strict=True)
+        return network(slices[list(sources), None], slices[list(targets), None]).unbind()
+
+    batches = [pairs[start : start + batch] for start in range(0, len(pairs), batch)]
+    fields = chain.from_iterable(side_by_side(fields_of, batches, slices.device))
     return dict(zip(pairs, fields, strict=True))

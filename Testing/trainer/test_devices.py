@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseseg_trainer.devices import choose_device, seed_everything
+from sparseseg_trainer.devices import choose_device, seed_everything, side_by_side
 from sparseseg_trainer.errors import InputError
 
 
@@ -35,3 +35,21 @@ def test_one_seed_draws_the_same_numbers_again(seed):
         return torch.rand(3).tolist(), np.random.rand(3).tolist()
 
     assert draw() == draw()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_work_side_by_side_comes_back_in_order_without_gradients_and_leaves_the_number_of_threads(threads):
+    before, weight = torch.get_num_threads(), torch.ones(4, requires_grad=True)
+    torch.set_num_threads(threads)
+    try:
+        found = side_by_side(lambda number: (number * weight, torch.get_num_threads()), range(7), torch.device("cpu"))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert [int(value[0]) for value, _ in found] == list(range(7))
+    assert not any(value.requires_grad for value, _ in found) and {alone for _, alone in found} == {1}
+
+
+def test_an_error_in_work_side_by_side_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, [1, 0], torch.device("cpu"))
