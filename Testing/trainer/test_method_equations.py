@@ -20,6 +20,7 @@ from sparseseg_trainer.training.methods.ua_mt import certain
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.pseudo_labels import reached
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
+from sparseseg_trainer.training.supervised import both_logits
 from sparseseg_trainer.training.teaching import Lesson, student_loss, taught
 
 PAPER = resolve(TrainSettings(preset="paper"))
@@ -97,6 +98,23 @@ def test_the_students_loss_is_half_the_supervised_one_plus_a_tenth_of_the_consis
 
     loss = student_loss(PAPER, Slope(2.0), lesson(0.0, 1, math.log(2) / 2, 0.5), task)
     assert loss.item() == pytest.approx(expected)
+
+
+def test_apart_the_averages_of_batch_normalization_are_of_the_known_slices_alone():
+    known, unlabelled = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.tensor([7.0, 11.0]).view(2, 1, 1, 1)
+
+    def answers(apart):  # with momentum 1 the averages are those of the last batch
+        network = nn.BatchNorm2d(1, eps=1e-9, momentum=1.0)
+        logits = both_logits(network, known, unlabelled, apart)
+        return network.running_mean.item(), [own.flatten().tolist() for own in logits], network.momentum
+
+    mean, logits, momentum = answers(apart=True)
+    assert (mean, momentum) == (2.0, 1.0)
+    assert logits == [pytest.approx([-1, 1]), pytest.approx([-1, 1])]  # each normalized by its own batch
+    mean, logits, _ = answers(apart=False)
+    spread = math.sqrt((4.5**2 + 2.5**2 + 1.5**2 + 5.5**2) / 4)
+    assert mean == 5.5
+    assert logits == [pytest.approx([-4.5 / spread, -2.5 / spread]), pytest.approx([1.5 / spread, 5.5 / spread])]
 
 
 def test_the_teacher_sees_noise_and_is_not_trained():

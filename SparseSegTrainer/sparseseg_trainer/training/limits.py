@@ -63,6 +63,7 @@ VOLUMETRIC_LIMITS = {
     "crop": SHARE,
     "patience": COUNT,
     "second_step": (0, 1000),
+    "planes_epochs": (0.01, 1000),
     "restart": COUNT,
     "side": WEIGHT,
     "planes": COUNT,

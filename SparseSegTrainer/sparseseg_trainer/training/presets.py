@@ -35,6 +35,7 @@ PAPER = {
     "baseline_epochs": 100,
     "steps": 0,
     "gamma": 1.0,
+    "apart": False,
     "semi_epochs": 150,
     "K1": 50,
     "K2": 100,
@@ -76,6 +77,7 @@ BALANCED = PAPER | {
     "schedule": "one_cycle",
     "averaging": 0.99,
     "batch": 8,
+    "apart": True,
     "epochs": 60,
     "baseline_epochs": 105,
     "steps": 60,
@@ -197,7 +199,14 @@ PAPER_REPRESENTATIVE = {
     "volumetric": Volumetric(patch=(64, 128, 128)),
 }
 
-BALANCED_REPRESENTATIVE = {"depth": 2, "batch": 2, "baseline_epochs": 24, "epochs": 24}
+# A step of the network of slices is cheap, and it learns slowly: mostly from single rows of what is drawn.
+BALANCED_REPRESENTATIVE = {
+    "depth": 2,
+    "batch": 2,
+    "baseline_epochs": 24,
+    "epochs": 24,
+    "volumetric": Volumetric(patch=(40, 48, 48), quarter_turns=False, planes_epochs=4.0),
+}
 
 FAST_REPRESENTATIVE = BALANCED_REPRESENTATIVE | {"baseline_epochs": 10, "epochs": 10}
 

@@ -58,6 +58,7 @@ class Volumetric:
     restart: int = 60  # partial: epochs after which the learning rate starts anew, in the second step
     side: float = 0.33  # representative, dense_voxnet: weight of the loss of DenseVoxNet's side path
     planes: int = 8  # representative: slices across each axis that the network of slices sees of each patch
+    planes_epochs: float = 1.0  # representative: epochs of the network of slices as part of those of DenseVoxNet
     nearest_from: float = 0.5  # representative: part of the meta network's training after which it fits nearest labels
     distance: float = 0.3  # sassnet, dtc: weight of the error of the distance maps
     adversarial: float = 0.01  # sassnet: weight of taking the discriminator in
@@ -110,6 +111,9 @@ class TrainSettings:
     baseline_epochs: int | None = None  # of the methods that train one network on the drawings themselves
     steps: int | None = None  # optimizer steps in an epoch, 0 = each slice once
     gamma: float | None = None  # cross-entropy beside Dice in eq. 2
+    # Known and unlabelled slices of a batch pass through the network apart, and the averages that batch normalization
+    # keeps for later are of the known ones
+    apart: bool | None = None
 
     semi_epochs: int | None = None  # of the semi-supervised network
     K1: int | None = None

@@ -17,7 +17,7 @@ from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
 from .sampling import draw, mixed_batches
 from .settings import Consistency, TrainSettings
-from .supervised import first_weights, look_up, network_shape, new_network, steps_for
+from .supervised import both_logits, first_weights, look_up, network_shape, new_network, steps_for
 from .validation import live_dice
 from .volumetric import draw_patches
 
@@ -61,7 +61,7 @@ def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, ta
     """The supervised loss plus the loss of the ``task``, times the weight of the consistency as ramped up by then."""
     how = settings.consistency
     images, consistency = task(lesson)
-    known, unlabelled = network(torch.cat([lesson.known, images])).split([len(lesson.labels), len(images)])
+    known, unlabelled = both_logits(network, lesson.known, images, settings.apart)
     weight = how.weight * ramp_up(lesson.done, 0.0, how.ramp)
     return supervised_loss(settings, known, lesson.labels) + weight * consistency(unlabelled)
 

@@ -14,7 +14,7 @@ from ..consistency import entropy, ramp_up
 from ..loop import Run
 from ..losses import cross_entropy
 from ..settings import TrainSettings
-from ..supervised import new_network
+from ..supervised import both_logits, new_network
 from ..teaching import Lesson, supervised_loss, train_semi_supervised
 
 
@@ -61,13 +61,17 @@ def diversity(networks: list[nn.Module], logits: list[Tensor], lesson: Lesson, s
 
 def co_training_loss(settings: TrainSettings, pair: Pair, lesson: Lesson) -> Tensor:
     """Both networks' supervised losses, and disagreement and diversity with their weights as ramped up by then."""
-    how, networks, known = settings.consistency, [pair.first, pair.second], len(lesson.labels)
-    logits = [network(lesson.images) for network in networks]
-    total = sum(supervised_loss(settings, own[:known], lesson.labels) for own in logits)
-    unlabelled = [own[known:].softmax(1) for own in logits]
+    how, networks = settings.consistency, [pair.first, pair.second]
+    answers = [both_logits(network, lesson.known, lesson.unlabelled, settings.apart) for network in networks]
+    total = sum(supervised_loss(settings, known, lesson.labels) for known, _ in answers)
+    unlabelled = [other.softmax(1) for _, other in answers]
     total = total + how.agreement * ramp_up(lesson.done, 0.0, how.agreement_ramp) * disagreement(*unlabelled)
     weight = how.diversity * ramp_up(lesson.done, how.diversity_start, how.agreement_ramp)
-    return total + weight * diversity(networks, logits, lesson, how.attack) if weight else total
+    return (
+        total + weight * diversity(networks, [torch.cat(own) for own in answers], lesson, how.attack)
+        if weight
+        else total
+    )
 
 
 def train(run: Run) -> nn.Module:

@@ -49,7 +49,8 @@ def train_planes(run: Run) -> nn.Module:
 
     with first_weights(run, "planes"):
         network = PlanesNetwork(run_shape(run))
-    epochs, rate = settings.baseline_epochs, settings.learning_rate
+    epochs = max(1, round(settings.baseline_epochs * settings.volumetric.planes_epochs))
+    rate = settings.learning_rate
     return train_stage(run, Stage("planes", network, epochs, rate, lambda *_: [None] * steps, batch_loss, steps))
 
 
