@@ -20,8 +20,7 @@ from sparseseg_trainer.training.methods.ua_mt import certain
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.pseudo_labels import reached
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
-from sparseseg_trainer.training.supervised import both_logits
-from sparseseg_trainer.training.teaching import Lesson, student_loss, taught
+from sparseseg_trainer.training.teaching import Lesson, both_logits, student_loss, taught
 
 PAPER = resolve(TrainSettings(preset="paper"))
 

@@ -35,7 +35,6 @@ PAPER = {
     "baseline_epochs": 100,
     "steps": 0,
     "gamma": 1.0,
-    "apart": False,
     "semi_epochs": 150,
     "K1": 50,
     "K2": 100,
@@ -77,7 +76,6 @@ BALANCED = PAPER | {
     "schedule": "one_cycle",
     "averaging": 0.99,
     "batch": 8,
-    "apart": True,
     "epochs": 60,
     "baseline_epochs": 105,
     "steps": 60,
@@ -93,6 +91,7 @@ BALANCED = PAPER | {
     "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,
+    "consistency": Consistency(apart=True),
     "augmentation": Augmentation(
         rotation=15.0,
         scale=0.15,

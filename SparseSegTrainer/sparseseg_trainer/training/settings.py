@@ -19,6 +19,9 @@ class Consistency:
 
     supervised: float = 0.5  # weight of the loss on known slices
     labelled: float = 0.5  # part of a batch that shows known slices
+    # Known and unlabelled slices of a batch pass through the network apart, and the averages that batch normalization
+    # keeps for later are of the known ones
+    apart: bool = False
     weight: float = 0.1  # of the consistency with the teacher, once ramped up
     ramp: float = 1.0  # part of the training after which it is
     decay: float = 0.99  # of the moving average that is the teacher
@@ -111,9 +114,6 @@ class TrainSettings:
     baseline_epochs: int | None = None  # of the methods that train one network on the drawings themselves
     steps: int | None = None  # optimizer steps in an epoch, 0 = each slice once
     gamma: float | None = None  # cross-entropy beside Dice in eq. 2
-    # Known and unlabelled slices of a batch pass through the network apart, and the averages that batch normalization
-    # keeps for later are of the known ones
-    apart: bool | None = None
 
     semi_epochs: int | None = None  # of the semi-supervised network
     K1: int | None = None

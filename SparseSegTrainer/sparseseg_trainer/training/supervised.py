@@ -9,7 +9,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..network_shape import NetworkShape
 from ..segmentation_network import build_network
@@ -60,33 +59,6 @@ def look_up(run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generato
     """The slices of these numbers (B, channels, rows, columns) and their ``labels`` (B, rows, columns), augmented."""
     images = run.data.batch(numbers, run.settings.context).to(run.device)
     return augment(images, labels.to(run.device), run.data.classes, run.settings.augmentation, generator)
-
-
-def both_logits(network: nn.Module, known: Tensor, unlabelled: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
-    """The network's logits for images with known labels and for others, in one pass or ``apart`` (``TrainSettings``).
-
-    Unknown slices mostly lie far from the drawn ones. Where their brightness goes into the averages of batch
-    normalization, the network later finds the structure there as well.
-    """
-    if not apart:
-        return network(torch.cat([known, unlabelled])).split([len(known), len(unlabelled)])
-    logits = network(known)
-    with _averages_kept(network):
-        return logits, network(unlabelled)
-
-
-@contextlib.contextmanager
-def _averages_kept(network: nn.Module) -> Iterator[None]:
-    """Within it batch normalization does not change its averages."""
-    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    try:
-        for layer in layers:
-            layer.momentum = 0.0
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
 
 
 def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:

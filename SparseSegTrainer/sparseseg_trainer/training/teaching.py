@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..network_shape import NetworkShape
@@ -17,7 +19,7 @@ from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
 from .sampling import draw, mixed_batches
 from .settings import Consistency, TrainSettings
-from .supervised import both_logits, first_weights, look_up, network_shape, new_network, steps_for
+from .supervised import first_weights, look_up, network_shape, new_network, steps_for
 from .validation import live_dice
 from .volumetric import draw_patches
 
@@ -61,7 +63,7 @@ def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, ta
     """The supervised loss plus the loss of the ``task``, times the weight of the consistency as ramped up by then."""
     how = settings.consistency
     images, consistency = task(lesson)
-    known, unlabelled = both_logits(network, lesson.known, images, settings.apart)
+    known, unlabelled = both_logits(network, lesson.known, images, how.apart)
     weight = how.weight * ramp_up(lesson.done, 0.0, how.ramp)
     return supervised_loss(settings, known, lesson.labels) + weight * consistency(unlabelled)
 
@@ -69,6 +71,33 @@ def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, ta
 def supervised_loss(settings: TrainSettings, logits: Tensor, labels: Tensor) -> Tensor:
     """Dice and cross-entropy of the known slices, with their weight beside the consistency."""
     return settings.consistency.supervised * segmentation_loss(logits, labels, settings.gamma).mean()
+
+
+def both_logits(network: nn.Module, known: Tensor, unlabelled: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
+    """The network's logits for images with known labels and for others, in one pass or ``apart`` (``Consistency``).
+
+    Unknown slices mostly lie far from the drawn ones. Where their brightness goes into the averages of batch
+    normalization, the network later finds the structure there as well.
+    """
+    if not apart:
+        return network(torch.cat([known, unlabelled])).split([len(known), len(unlabelled)])
+    logits = network(known)
+    with _averages_kept(network):
+        return logits, network(unlabelled)
+
+
+@contextlib.contextmanager
+def _averages_kept(network: nn.Module) -> Iterator[None]:
+    """Within it batch normalization does not change its averages."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def taught(lesson: Lesson, how: Consistency) -> Tensor:

@@ -12,7 +12,7 @@ from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
-from ..supervised import both_logits, look_up, new_network, steps_for
+from ..supervised import look_up, new_network, steps_for
 from ..validation import live_dice
 
 
@@ -49,12 +49,9 @@ def train_semi(run: Run) -> nn.Module:
             labels = torch.cat([labels, pseudo.to(labels)])
         together = numbers if unknown is None else torch.cat([numbers, unknown])
         images, labels = look_up(run, together, labels, generator)
-        if unknown is None:
-            return segmentation_loss(network(images), labels, settings.gamma).mean()
-        images, labels = (part.split([len(numbers), len(unknown)]) for part in (images, labels))
-        answers = zip(both_logits(network, *images, settings.apart), labels, strict=True)
-        loss, pseudo_loss = (segmentation_loss(*answer, settings.gamma).mean() for answer in answers)
-        return loss + weight * pseudo_loss
+        losses = segmentation_loss(network(images), labels, settings.gamma)
+        loss = losses[: len(numbers)].mean()
+        return loss if unknown is None else loss + weight * losses[len(numbers) :].mean()
 
     network = new_network(run)
     rate = settings.semi_learning_rate

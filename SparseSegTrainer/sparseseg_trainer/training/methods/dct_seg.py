@@ -14,8 +14,8 @@ from ..consistency import entropy, ramp_up
 from ..loop import Run
 from ..losses import cross_entropy
 from ..settings import TrainSettings
-from ..supervised import both_logits, new_network
-from ..teaching import Lesson, supervised_loss, train_semi_supervised
+from ..supervised import new_network
+from ..teaching import Lesson, both_logits, supervised_loss, train_semi_supervised
 
 
 class Pair(nn.Module):
@@ -62,7 +62,7 @@ def diversity(networks: list[nn.Module], logits: list[Tensor], lesson: Lesson, s
 def co_training_loss(settings: TrainSettings, pair: Pair, lesson: Lesson) -> Tensor:
     """Both networks' supervised losses, and disagreement and diversity with their weights as ramped up by then."""
     how, networks = settings.consistency, [pair.first, pair.second]
-    answers = [both_logits(network, lesson.known, lesson.unlabelled, settings.apart) for network in networks]
+    answers = [both_logits(network, lesson.known, lesson.unlabelled, how.apart) for network in networks]
     total = sum(supervised_loss(settings, known, lesson.labels) for known, _ in answers)
     unlabelled = [other.softmax(1) for _, other in answers]
     total = total + how.agreement * ramp_up(lesson.done, 0.0, how.agreement_ramp) * disagreement(*unlabelled)
