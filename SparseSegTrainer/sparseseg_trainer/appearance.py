@@ -6,6 +6,7 @@ place, which the propagated labels know; together they find where the structure 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -54,9 +55,12 @@ def _basis(values: np.ndarray) -> np.ndarray:
     filters += [
         partial(gaussian_filter, sigma=sigmas) for sigmas in ((0.5, 4, 4), (1.5, 2, 2), (0.5, 2, 2), (0.5, 1, 1))
     ]
-    filtered = side_by_side(lambda one: one(values), filters, torch.device("cpu"))
-    basis = np.stack([values, *filtered], -1).astype(np.float32)
-    return (basis - basis.mean((0, 1, 2))) / (basis.std((0, 1, 2)) + 1e-6)
+
+    def feature(one: Callable) -> np.ndarray:
+        filtered = one(values)
+        return (filtered - filtered.mean()) / (filtered.std() + 1e-6)
+
+    return np.stack(side_by_side(feature, [*filters, np.asarray], torch.device("cpu")), -1)
 
 
 def _expanded(basis: np.ndarray) -> np.ndarray:
