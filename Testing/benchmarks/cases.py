@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from sparseseg_trainer.case import Case
+from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.metrics import measure
+
+
+def cases_of(folder: Path) -> list[Case]:
+    """The cases of a cohort; where there is no cohort.csv each NAME.nii.gz that has a NAME_*seg*.nii.gz beside it."""
+    if (folder / "cohort.csv").exists():
+        return read_cohort(folder).cases
+    labels = sorted(folder.glob("*_*seg*.nii.gz"))
+    images = [folder / f"{label.name.split('_')[0]}.nii.gz" for label in labels]
+    return [Case(image.name.split(".")[0], image, label) for image, label in zip(images, labels, strict=True)]
 
 
 def held_out_split(cases: list[Case], group: str = "", every: int = 5) -> tuple[list[Case], list[Case]]:

@@ -2,7 +2,7 @@
 
     python Testing/benchmarks/propagation.py --data ../shared/data/left_atrium --out build/bench/propagation.jsonl
 
-Reported on ``names[::5]`` of the sorted case names; ``--development`` measures on the others instead.
+Reported on ``names[::5]`` of the sorted case names (``--every 1``: all); ``--development`` measures on the others.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import held_out_split, mean_dice
+from cases import cases_of, held_out_split, mean_dice
 from peers import PEERS
 
-from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.propagate import PropagateSettings, propagate_case
 from sparseseg_trainer.sparse_volume import SparseVolume, load_case
 
@@ -67,11 +66,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--cases", type=int, default=0, help="at most so many, evenly chosen; 0: all")
+    parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    others, held_out = held_out_split(read_cohort(arguments.data).cases)
+    others, held_out = held_out_split(cases_of(arguments.data), every=arguments.every)
     cases = others if arguments.development else held_out
     if arguments.cases:
         cases = cases[:: max(1, len(cases) // arguments.cases)][: arguments.cases]

@@ -16,7 +16,7 @@ from pathlib import Path
 from tables import print_tables
 
 HERE = Path(__file__).parent
-PROPAGATION = [["left_atrium"], ["promise12"], ["hippocampus"]]
+PROPAGATION = [["left_atrium"], ["promise12"], ["hippocampus"], ["spinal_cord", "--every", "1"]]
 TRAINING = [
     *(["left_atrium", "--preset", preset, "--seed", seed] for preset in ("fast", "balanced") for seed in "012"),
     *(["left_atrium", "--method", "central_only", "--preset", preset] for preset in ("fast", "balanced")),
