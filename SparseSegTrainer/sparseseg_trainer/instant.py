@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ EVIDENCE = 0.4  # share of the appearance's evidence that counts
 FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it, but not easily
 BLUR = 0.3  # pixels of uncertainty about the border for each slice that a label was carried
 BLUR_AT_START, BLUR_LIMIT = 0.3, 8.0  # pixels
+BLUR_PART = 0.5  # of the radius of the smallest class drawn, at most: a thin structure would vanish
 
 
 @dataclass
@@ -54,7 +56,8 @@ def instant_result(
     marked = (first is not None, last is not None)
     tapers = likeliest_tapers(travelled.carried, evidence, annotated, usual, marked)
     carried = tapered(travelled.carried, annotated, tapers)
-    logits = blurred(carried, travelled.distance).clamp_min(FLOOR).log()
+    limit = min(BLUR_LIMIT, BLUR_PART * smallest_radius(list(drawn.values())))
+    logits = blurred(carried, travelled.distance, limit).clamp_min(FLOOR).log()
     logits[:, 1 : 1 + evidence.shape[1]] += EVIDENCE * evidence
     probability = logits.softmax(1)
     probability[absent] = carried[absent]
@@ -62,9 +65,18 @@ def instant_result(
     return Instant(travelled, probability)
 
 
-def blurred(probability: Tensor, distance: Tensor) -> Tensor:
-    """``probability`` (slice, class, row, column) with borders as uncertain as ``distance`` (slice,) makes them."""
-    sigmas = (BLUR_AT_START + BLUR * distance).clamp_max(BLUR_LIMIT).tolist()
+def smallest_radius(drawn: list[Tensor]) -> float:
+    """Of the class with the smallest area in any of the ``drawn`` labels (class, row, column): of a disk, in pixels."""
+    areas = torch.stack(drawn)[:, 1:].sum((2, 3))
+    return math.sqrt(areas[areas > 0.5].min().item() / math.pi) if (areas > 0.5).any() else 0.0
+
+
+def blurred(probability: Tensor, distance: Tensor, limit: float) -> Tensor:
+    """``probability`` (slice, class, row, column) with borders as uncertain as ``distance`` (slice,) makes them.
+
+    ``limit`` is the most, in pixels.
+    """
+    sigmas = (BLUR_AT_START + BLUR * distance).clamp_max(limit).tolist()
 
     def softer(one: tuple[np.ndarray, float]) -> np.ndarray:
         labels, sigma = one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,18 @@ def test_a_small_structure_in_a_large_image_is_followed_too():
     label = propagate_case(volume, INSTANT).label
     for index in (5, 20, 40, 55):
         assert dice(label[index : index + 1], volume.label[30:31]) > 0.8
+
+
+def test_a_real_spinal_cord_is_followed_from_end_to_end(data_dir):
+    folder = data_dir / "spinal_cord"
+    case = Case("T1", folder / "t1w.nii.gz", folder / "t1w_seg-manual.nii.gz", reaches_first=True, reaches_last=True)
+    dense = load_case(case)
+    drawn = len(dense.label) // 2
+    label = np.zeros_like(dense.label)
+    label[drawn] = dense.label[drawn]
+    found = propagate_case(replace(dense, label=label, annotated=(drawn,)), INSTANT).label
+    assert dice(found, dense.label) > 0.75
+    assert dice(found[:10], dense.label[:10]) > 0.6 and dice(found[-10:], dense.label[-10:]) > 0.6
 
 
 def test_a_structure_that_reaches_both_ends_fills_the_volume():
