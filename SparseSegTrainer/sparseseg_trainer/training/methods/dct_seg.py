@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..consistency import entropy, ramp_up
 from ..loop import Run
 from ..losses import cross_entropy
-from ..settings import TrainSettings
+from ..settings import Consistency, TrainSettings
 from ..supervised import new_network
 from ..teaching import Lesson, both_logits, supervised_loss, train_semi_supervised
 
@@ -49,13 +49,17 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(1), target, reduction="none").sum(1).mean()
 
 
-def diversity(networks: list[nn.Module], logits: list[Tensor], lesson: Lesson, step: float) -> Tensor:
-    """How far each network's answer to the other's adversarial examples is from the other's to the slices, mean."""
-    total = 0.0
-    for own, answered, other in zip(networks, logits, reversed(networks), strict=True):
-        believed = answered[len(lesson.labels) :].argmax(1).to(lesson.labels)
-        examples = attack(own, lesson.images, torch.cat([lesson.labels, believed]), step)
-        total = total + divergence(other(examples), answered.detach().softmax(1))
+def diversity(networks: list[nn.Module], answers: list[Tensor], lesson: Lesson, how: Consistency) -> Tensor:
+    """How far each network's answer to the other's adversarial examples is from the other's to the slices, mean.
+
+    ``answers`` are each network's logits for all slices.
+    """
+    total, known = 0.0, len(lesson.labels)
+    for own, answered, other in zip(networks, answers, reversed(networks), strict=True):
+        believed = answered[known:].argmax(1).to(lesson.labels)
+        examples = attack(own, lesson.images, torch.cat([lesson.labels, believed]), how.attack)
+        seen = torch.cat(both_logits(other, examples[:known], examples[known:], how.apart))
+        total = total + divergence(seen, answered.detach().softmax(1))
     return total / len(networks)
 
 
@@ -67,11 +71,9 @@ def co_training_loss(settings: TrainSettings, pair: Pair, lesson: Lesson) -> Ten
     unlabelled = [other.softmax(1) for _, other in answers]
     total = total + how.agreement * ramp_up(lesson.done, 0.0, how.agreement_ramp) * disagreement(*unlabelled)
     weight = how.diversity * ramp_up(lesson.done, how.diversity_start, how.agreement_ramp)
-    return (
-        total + weight * diversity(networks, [torch.cat(own) for own in answers], lesson, how.attack)
-        if weight
-        else total
-    )
+    if not weight:
+        return total
+    return total + weight * diversity(networks, [torch.cat(own) for own in answers], lesson, how)
 
 
 def train(run: Run) -> nn.Module:
