@@ -32,7 +32,8 @@ from .validation import LIVE, keep_aside
 from .volumetric import volume_shape
 
 # A step of these as a multiple of the network's own: mixtures for two students that are one network, a discriminator,
-# decoders, adversarial patches. The network of representative is three, of which both base networks learn first, at half of its cost, then the third.
+# decoders, adversarial patches. The network of representative is three: both base networks learn first, at half of its
+# cost, then the third.
 VOLUME_STEPS = {"hybrid_crop": 1.3, "sassnet": 1.6, "mc_net": 2.5, "ss_net": 3.3, "representative": 0.7}
 PLANES_STEP = 0.2  # of the network of slices of representative, as a part of such a step
 REPEATS = 3  # measured steps, after one that warms up
