@@ -60,7 +60,7 @@ def _basis(values: np.ndarray) -> np.ndarray:
         filtered = one(values)
         return (filtered - filtered.mean()) / (filtered.std() + 1e-6)
 
-    return np.stack(side_by_side(feature, [*filters, np.asarray], torch.device("cpu")), -1)
+    return np.stack(side_by_side(feature, [*filters, np.asarray]), -1)
 
 
 def _expanded(basis: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .network_shape import NetworkShape
 from .networks import unet
-from .volume_networks import fast_numbers
+from .volume_networks import fast_numbers, mean_answer
 
 SMALLEST = 32  # pixels that the network of slices needs along each side
 GROWTH, LAYERS = 0.75, 3  # features that a layer adds, of ``width``; layers of a block, times ``depth``
@@ -90,7 +90,7 @@ class PlanesNetwork(nn.Module):
         return [together(self.slices(apart(patches, axis)), axis, len(patches)) for axis in range(3)]
 
     def forward(self, patches: Tensor) -> Tensor:
-        return torch.stack([own.softmax(1) for own in self.answers(patches)]).mean(0).clamp_min(1e-12).log()
+        return mean_answer(self.answers(patches))
 
 
 def apart(patches: Tensor, axis: int) -> Tensor:

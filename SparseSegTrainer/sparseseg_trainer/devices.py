@@ -11,6 +11,8 @@ import torch
 
 from .errors import InputError
 
+CPU = torch.device("cpu")
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device of that name; "auto" is the GPU where there is one.
@@ -31,7 +33,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def side_by_side(work: Callable, items: Iterable, device: torch.device) -> list:
+def side_by_side(work: Callable, items: Iterable, device: torch.device = CPU) -> list:
     """``work`` of each item, in order, without gradients; on a CPU by as many threads as PyTorch may use.
 
     For many small operations, which PyTorch cannot divide: each thread computes alone.

@@ -82,5 +82,5 @@ def blurred(probability: Tensor, distance: Tensor, limit: float) -> Tensor:
         labels, sigma = one
         return gaussian_filter(labels, (0, sigma, sigma))
 
-    result = side_by_side(softer, zip(probability.cpu().numpy(), sigmas, strict=True), torch.device("cpu"))
+    result = side_by_side(softer, zip(probability.cpu().numpy(), sigmas, strict=True))
     return torch.from_numpy(np.stack(result)).to(probability)

@@ -132,8 +132,12 @@ class TwoVNets(nn.Module):
                 block.skip.fill_(1.0)
 
     def forward(self, images: Tensor) -> Tensor:
-        both = self.first(images).softmax(1) + self.second(images).softmax(1)
-        return (both / 2).clamp_min(1e-12).log()
+        return mean_answer([self.first(images), self.second(images)])
+
+
+def mean_answer(logits: list[Tensor]) -> Tensor:
+    """Logits whose softmax is the mean of that of several ``logits`` of one shape (B, C + 1, ...)."""
+    return torch.stack([own.softmax(1) for own in logits]).mean(0).clamp_min(1e-12).log()
 
 
 def fast_numbers(images: Tensor) -> torch.autocast:
