@@ -140,6 +140,20 @@ def test_augmentation_keeps_the_coding_of_uncertain_labels():
     assert set(moved.unique().tolist()) == {0, 2, 101}
 
 
+def test_a_curve_of_grey_values_keeps_black_and_white_and_the_order_between_them():
+    grey = torch.linspace(0, 1, 256).repeat(8, 1).view(8, 1, 16, 16)
+    changed, _ = augment(grey, torch.zeros(8, 16, 16), 1, Augmentation(curve=0.5), torch.Generator().manual_seed(0))
+    ramps = changed.flatten(1)
+    assert torch.allclose(ramps[:, 0], torch.tensor(0.0), atol=1e-5) and torch.allclose(ramps[:, -1], torch.tensor(1.0))
+    assert (ramps.diff(dim=1) > 0).all() and (ramps[0] - ramps[1]).abs().max() > 0.05
+
+
+def test_an_inverted_slice_has_dark_and_bright_exchanged_in_all_its_channels():
+    images = torch.rand(2, 3, 8, 8)
+    changed, _ = augment(images, torch.zeros(2, 8, 8), 1, Augmentation(inversion=1.0), torch.Generator())
+    assert torch.allclose(changed, 1 - images, atol=1e-5)
+
+
 def test_no_augmentation_changes_nothing():
     images, labels = torch.rand(2, 1, 16, 32), torch.randint(0, 2, (2, 16, 32), dtype=torch.uint8)
     same_images, same_labels = augment(images, labels, 1, Augmentation(), torch.Generator())

@@ -12,6 +12,8 @@ from torch import Tensor
 from .coding import UNCERTAIN
 from .losses import one_hot
 
+PIECES = 5  # of a curve of grey values
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -22,6 +24,8 @@ class Augmentation:
     shift: float = 0.0  # fraction of the slice's size
     flip: bool = False  # along rows and columns, each for half of the slices
     elastic: float = 0.0  # fraction of the slice's size, smooth over about a quarter of it
+    curve: float = 0.0  # how uneven a random rising curve of grey values is, from black to white
+    inversion: float = 0.0  # share of slices whose curve falls instead: dark and bright change places
     gamma: float = 0.0  # exponent in exp(+-gamma)
     contrast: float = 0.0  # factor 1 +- contrast
     brightness: float = 0.0  # added, intensities being about 0 to 1
@@ -83,12 +87,30 @@ def _deform(images, labels, classes, how, generator):
     return sampled[:, :channels], values[torch.cat([background, share], 1).max(1).indices]
 
 
+def _curved(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Grey values along a random curve of ``PIECES`` straight pieces, another one for each image.
+
+    Contrasts of the same tissues differ between scanners and contrast agents by more than gamma and brightness do.
+    """
+    batch = len(images)
+    steps = torch.exp(torch.randn(batch, PIECES, generator=generator) * how.curve)
+    heights = F.pad(steps.cumsum(1) / steps.sum(1, keepdim=True), (1, 0))
+    falls = torch.rand(batch, 1, generator=generator) < how.inversion
+    heights = torch.where(falls, 1 - heights, heights).to(images.device)
+    place = images.clamp(0, 1).flatten(1) * PIECES
+    piece = place.long().clamp_max(PIECES - 1)
+    lower, upper = heights.gather(1, piece), heights.gather(1, piece + 1)
+    return torch.lerp(lower, upper, place - piece).view_as(images)
+
+
 def _change_intensity(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
     batch = len(images)
 
     def column(values: Tensor) -> Tensor:
         return values.to(images.device).view(batch, 1, 1, 1)
 
+    if how.curve or how.inversion:
+        images = _curved(images, how, generator)
     if how.gamma:
         images = images.clamp_min(1e-4) ** column(torch.exp(_uniform(generator, batch) * how.gamma))
     if how.contrast:

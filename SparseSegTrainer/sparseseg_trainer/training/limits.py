@@ -87,6 +87,8 @@ AUGMENTATION_LIMITS = {
     "scale": SHARE,
     "shift": SHARE,
     "elastic": SHARE,
+    "curve": (0, 5),
+    "inversion": SHARE,
     "gamma": (0, 5),
     "contrast": SHARE,
     "brightness": SHARE,
