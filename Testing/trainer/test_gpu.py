@@ -28,7 +28,9 @@ def test_a_model_trained_on_the_gpu_segments_alike_on_the_gpu_and_on_the_cpu(coh
         segment(cohorts / "one", tmp_path / "model", tmp_path / device, SegmentSettings(device))
     geometry = read_geometry(cohorts / "images/0.nrrd")
     gpu, cpu = (read_label(tmp_path / device / "labels/case0.nrrd", geometry) for device in ("cuda", "cpu"))
-    assert np.mean(gpu == cpu) > 0.95  # 16 bits on the GPU, and after a few steps most of the network's answers are close
+    assert (
+        np.mean(gpu == cpu) > 0.95
+    )  # 16 bits on the GPU, and after a few steps most of the network's answers are close
 
 
 @pytest.mark.parametrize("quality", ["instant", "refined"])
