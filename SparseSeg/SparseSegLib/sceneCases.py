@@ -65,7 +65,8 @@ def addCase(
     says that every slice is drawn or known to be empty: the case is a reference to measure results by. ``axis``
     (0, 1, 2) is the slice axis. ``extent`` are the fields first_slice, last_slice, reaches_first, reaches_last of
     ``Case``. A case that was opened from this cohort is saved again: its image stays, its label is replaced.
-    Raises InputError for nodes that cannot be worked on, if nothing is drawn, and if another case has the name.
+    Raises InputError for nodes that cannot be worked on, if nothing is drawn, if another case has the name, and for a
+    case with slices across other axes, which the scene does not keep.
     """
     folder = Path(folder)
     checkNodes(volumeNode, segmentationNode)
@@ -82,9 +83,16 @@ def addCase(
         )
     rows = rowsOf(folder)
     opened = openedName(folder, volumeNode)
+    old = next((row for row in rows if cell(row, "case") == opened), None) if opened else None
     name = opened or name or caseName(volumeNode)
     if not opened:
         checkNew(folder, name, rows)
+    if old and cell(old, "other_slices"):
+        raise InputError(
+            "other_slices",
+            _("The case '{name}' has slices drawn across other axes, which would be lost.").format(name=name),
+            _("Change its label file and its row in cohort.csv, or add the volume to another cohort."),
+        )
     labels, values = _merged(labelsIn(folder), labelsOf(segmentationNode, segmentIds))
     label = np.array([0, *values], np.uint8 if max(values) < 256 else np.uint16)[label]
     image = _image(folder, name, volumeNode, rows if opened else [])
@@ -93,7 +101,6 @@ def addCase(
     )
     _writeLabels(case, label, geometryOf(volumeNode), labels)
     write_labels(folder, labels)
-    old = next((row for row in rows if cell(row, "case") == opened), None) if opened else None
     new = write_row(case, folder)
     if old is None:
         rows.append(new)
@@ -224,7 +231,7 @@ def _loadLabel(case: Case, path: Path, labels: Sequence[Label], volumeNode, segm
     label = inOrder(read_label(path, geometry, case.name), labels)
     segmentIds = addSegments(segmentationNode, labels)
     writeLabel(label, segmentationNode, segmentIds, volumeNode, createEditorLogic(segmentationNode, volumeNode))
-    annotated = case.annotated_slices or range(len(to_slices(label, axis)))
+    annotated = range(len(to_slices(label, axis))) if case.annotated_slices is None else case.annotated_slices
     annotated = () if case.label is None else annotated
     drawn = [
         {index: checksum for index, checksum in checksums.items() if index in annotated}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ COLUMNS = (
     "group",
     "reaches_first",
     "reaches_last",
+    "other_slices",
 )
 # What no file system, Windows included, takes in a file name; the case names the files of the results.
 FORBIDDEN = set('/\\<>:"|?*')
@@ -37,6 +39,8 @@ class Case:
     Slice numbers count from 0 along ``axis``: 0, 1, 2 for i, j, k; None: that of largest spacing.
     ``annotated_slices`` None means every labeled slice. ``first_slice`` and ``last_slice`` are the ends of
     the structure where marked; ``reaches_first`` and ``reaches_last`` say that it fills the volume to there.
+    ``other_slices`` are (axis, number) of slices drawn across the other two axes; all of such a slice is known. Where
+    there are some, no slice is annotated but those that are listed.
     """
 
     name: str
@@ -49,7 +53,12 @@ class Case:
     group: str = ""
     reaches_first: bool = False
     reaches_last: bool = False
+    other_slices: tuple[tuple[int, int], ...] = ()
     cohort: Cohort | None = field(default=None, repr=False, compare=False)  # whose labels its values belong to
+
+    def __post_init__(self):
+        if self.other_slices and self.annotated_slices is None:
+            self.annotated_slices = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def read_row(row: dict[str, str], folder: Path) -> Case:
         group=cell(row, "group"),
         reaches_first=_flag(row, "reaches_first", name),
         reaches_last=_flag(row, "reaches_last", name),
+        other_slices=_other_slices(row, name),
     )
     if case.axis not in (None, 0, 1, 2):
         raise _bad_cell(name, "axis", str(case.axis), "0, 1 or 2 for the image's i, j, k")
@@ -146,6 +156,14 @@ def _slice_list(row: dict[str, str], name: str) -> tuple[int, ...] | None:
     return tuple(sorted({int(part) for part in parts})) or None
 
 
+def _other_slices(row: dict[str, str], name: str) -> tuple[tuple[int, int], ...]:
+    parts = [part.strip() for part in cell(row, "other_slices").split(";") if part.strip()]
+    if not all(re.fullmatch("[012]:[0-9]+", part) for part in parts):
+        wanted = "axis:number, both counted from 0, separated by ';', such as 0:12;1:30"
+        raise _bad_cell(name, "other_slices", ";".join(parts), wanted)
+    return tuple(sorted({(int(part[0]), int(part[2:])) for part in parts}))
+
+
 def _flag(row: dict[str, str], column: str, name: str) -> bool:
     text = cell(row, column).lower()
     if text not in ("", "true", "false"):
@@ -170,6 +188,7 @@ def write_row(case: Case, folder: Path) -> dict[str, str]:
         "group": case.group,
         "reaches_first": "true" if case.reaches_first else "",
         "reaches_last": "true" if case.reaches_last else "",
+        "other_slices": ";".join(f"{axis}:{number}" for axis, number in case.other_slices),
     }
 
 

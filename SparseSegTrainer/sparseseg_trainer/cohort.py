@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .errors import InputError
 from .files import write_text
 from .labels import FILE_NAME as LABELS_FILE
 from .labels import Label, default_label, read_labels, write_labels
+from .reporting import Reporter
 from .slices import slice_axis
 from .sparse_volume import SparseVolume, label_values, load_case, read_drawn_slices
 from .volumes import read_geometry, read_label_names
@@ -57,6 +58,12 @@ class Cohort:
             except InputError:
                 continue  # said again, and heard, when the case itself is loaded
         return [named.get(value) or default_label(value) for value in sorted(values)]
+
+    def forget_other_slices(self, who: str, reporter: Reporter) -> None:
+        """Leave out what is drawn across other axes than each case's own, and warn once: ``who`` does not use it."""
+        if any(case.other_slices for case in self.cases):
+            reporter.warn(f"{who} uses slices along each volume's own axis only: other_slices are left out.")
+            self.cases = [replace(case, other_slices=()) for case in self.cases]
 
     @property
     def values(self) -> tuple[int, ...]:

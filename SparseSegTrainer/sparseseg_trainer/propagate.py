@@ -118,6 +118,7 @@ def propagate(
     reporter, out = reporter or Reporter(), Path(out)
     given = read_cohort(cohort)
     refuse_same_folder(given.folder, out)
+    given.forget_other_slices("Propagation", reporter)
     failed, confidence = list(given.failed), []
 
     def work(case: Case) -> Case:

@@ -31,10 +31,16 @@ def from_slices(array: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(array, 0, 2 - axis)
 
 
+def slice_axes(axis: int) -> tuple[int, int, int]:
+    """The image's axes (0, 1, 2 are i, j, k) in the order (slice, row, column), slices being along ``axis``."""
+    row, column = (other for other in (2, 1, 0) if other != axis)
+    return axis, row, column
+
+
 def slice_spacing(geometry: Geometry, axis: int) -> tuple[float, float, float]:
     """Spacing in mm in the order (slice, row, column)."""
-    others = [geometry.spacing[other] for other in (2, 1, 0) if other != axis]
-    return (geometry.spacing[axis], *others)
+    depth, row, column = (geometry.spacing[along] for along in slice_axes(axis))
+    return depth, row, column
 
 
 def normalise(array: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import InputError
-from .slices import normalise, slice_axis, slice_spacing, to_slices
+from .slices import normalise, slice_axes, slice_axis, slice_spacing, to_slices
 from .volumes import Geometry, read_image, read_label
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ class SparseVolume:
     """A case in memory. Slices are counted along ``axis``, the image's i, j or k (0, 1, 2).
 
     ``image`` (S, H, W) is float32 from 0 to 1. ``label`` (S, H, W) holds class indices on the ``annotated``
-    slices and 0 elsewhere: 0 is background, c the class whose label value in files is ``values[c - 1]``;
-    uint8 up to 255 classes, None if the case has no label. ``first`` and ``last`` are its end slices where
-    marked. ``spacing`` is in mm, (slice, row, column); ``geometry`` is that of the file.
+    slices and on the ``others``, and 0 elsewhere: 0 is background, c the class whose label value in files is
+    ``values[c - 1]``; uint8 up to 255 classes, None if the case has no label. ``others`` were drawn across another
+    axis: (1, n) is row n and (2, n) column n of all slices. ``first`` and ``last`` are its end slices where marked.
+    ``spacing`` is in mm, (slice, row, column); ``geometry`` is that of the file.
     """
 
     case: Case
@@ -37,6 +38,7 @@ class SparseVolume:
     geometry: Geometry
     spacing: tuple[float, float, float]
     values: tuple[int, ...] = ()
+    others: tuple[tuple[int, int], ...] = ()
 
     def absent(self, margin_fraction: float = OUTERMOST, absence: bool = True) -> np.ndarray:
         """Which slices (S,) bool are known to be background though nobody drew on them.
@@ -47,8 +49,9 @@ class SparseVolume:
         """
         count = len(self.image)
         margin = max(1, round(margin_fraction * count)) if absence else 0
-        start = 0 if self.case.reaches_first else min([margin, *self.annotated])
-        stop = count if self.case.reaches_last else max([count - margin, *(index + 1 for index in self.annotated)])
+        drawn = [*self.annotated, *(np.flatnonzero(self.label.any((1, 2))) if self.others else ())]
+        start = 0 if self.case.reaches_first else min([margin, *drawn])
+        stop = count if self.case.reaches_last else max([count - margin, *(index + 1 for index in drawn)])
         absent = np.zeros(count, bool)
         absent[: start if self.first is None else self.first] = True
         absent[stop if self.last is None else self.last + 1 :] = True
@@ -64,7 +67,7 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
     """Reads a case and checks it; without ``need_label`` a case may have no label.
 
     Raises InputError: those of ``read_image`` and ``read_label``, and "no_label", "empty_label",
-    "unknown_label", "slice_out_of_range", "bad_extent".
+    "unknown_label", "slice_out_of_range", "bad_axis", "bad_extent".
     """
     volume = read_image(case.image, case.name)
     geometry = volume.geometry
@@ -75,10 +78,10 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
             "Choose 0, 1 or 2 for the image's i, j or k.",
         )
     axis = slice_axis(geometry) if case.axis is None else case.axis
-    count = geometry.size[axis]
-    _check_slices(case, count)
-    label, annotated, values = None, (), ()
+    _check_slices(case, geometry, axis)
+    label, annotated, values, others = None, (), (), ()
     if case.label is not None:
+        others = _others(case, axis)
         found, annotated = read_drawn_slices(case, geometry, axis)
         values = _known_values(case, found)
         label = _class_indices(found, values, case)
@@ -99,11 +102,12 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
         geometry=geometry,
         spacing=slice_spacing(geometry, axis),
         values=values,
+        others=others,
     )
 
 
 def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The label values (S, H, W) on the annotated slices, 0 elsewhere, and the list of these slices.
+    """The label values (S, H, W) on the annotated slices and those across other axes, 0 elsewhere, and the former.
 
     All slices with a label count as annotated where the case lists none. Raises as ``load_case`` does.
     """
@@ -112,10 +116,14 @@ def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.nda
     annotated = tuple(int(index) for index in np.flatnonzero(drawn))
     if case.annotated_slices is not None:
         annotated = case.annotated_slices
-        _check_slices(case, len(array))
+        _check_slices(case, geometry, axis)
+    lines = [(slice(None),) * dimension + (index,) for dimension, index in _others(case, axis)]
+    across = [array[line].copy() for line in lines]
     empty = [index for index in annotated if not drawn[index]]
-    if empty or not annotated:
+    if empty or not (annotated or any(line.any() for line in across)):
         where = f"is empty on slice {empty[0]}, which is listed as annotated" if empty else "is empty"
+        if case.annotated_slices == () and not lines:
+            where = "has no annotated slice"
         some = ", ".join(map(str, np.flatnonzero(drawn)[:5])) or "none"
         raise InputError(
             "empty_label",
@@ -125,18 +133,35 @@ def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.nda
     unknown = np.ones(len(array), bool)
     unknown[list(annotated)] = False
     array[unknown] = 0
+    for line, values in zip(lines, across, strict=True):
+        array[line] = values
     return array, annotated
 
 
-def _check_slices(case: Case, count: int) -> None:
-    """Raises InputError if a slice number of ``case`` does not fit a volume of ``count`` slices."""
+def _others(case: Case, axis: int) -> tuple[tuple[int, int], ...]:
+    """``Case.other_slices`` as rows (1, number) and columns (2, number) of slices along ``axis``."""
+    return tuple((slice_axes(axis).index(along), number) for along, number in case.other_slices)
+
+
+def _check_slices(case: Case, geometry: Geometry, axis: int) -> None:
+    """Raises InputError if a slice number of ``case`` does not fit its volume, whose slices are along ``axis``."""
+    count = geometry.size[axis]
     marks = [("first slice", case.first_slice), ("last slice", case.last_slice)]
-    numbers = [("annotated slice", index) for index in case.annotated_slices or ()] + marks
-    for name, index in numbers:
-        if index is not None and not 0 <= index < count:
+    numbers = [(f"annotated slice {index}", axis, index) for index in case.annotated_slices or ()]
+    numbers += [(f"{name} {index}", axis, index) for name, index in marks if index is not None]
+    for along, index in case.other_slices:
+        if along not in slice_axes(axis)[1:]:
+            raise InputError(
+                "bad_axis",
+                f"Case {case.name}: the other slice {along}:{index} has to lie along another axis than {axis}.",
+                "List it in annotated_slices, or correct its axis (0, 1 or 2) in cohort.csv.",
+            )
+        numbers.append((f"other slice {along}:{index}", along, index))
+    for name, along, index in numbers:
+        if not 0 <= index < geometry.size[along]:
             raise InputError(
                 "slice_out_of_range",
-                f"Case {case.name}: the {name} {index} is not one of the volume's slices 0 to {count - 1}.",
+                f"Case {case.name}: the {name} is not one of the volume's slices 0 to {geometry.size[along] - 1}.",
                 "Correct the slice number (counted from 0) or the axis in cohort.csv.",
             )
     first = 0 if case.first_slice is None else case.first_slice

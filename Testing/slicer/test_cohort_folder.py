@@ -57,6 +57,20 @@ def test_a_case_added_twice_is_refused_and_nothing_is_lost(an_oblique_volume, a_
     assert contents(a_cohort) == before
 
 
+def test_a_case_with_slices_drawn_across_other_axes_is_not_replaced_by_one_without_them(
+    an_oblique_volume, a_drawing, a_cohort
+):
+    addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN)
+    cohort = read_cohort(a_cohort)
+    cohort.cases[0].other_slices = ((0, 3),)
+    write_cohort(a_cohort, cohort.cases, cohort.labels)
+    before = contents(a_cohort)
+    with pytest.raises(InputError, match="across other axes") as error:
+        addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN)
+    assert error.value.code == "other_slices"
+    assert contents(a_cohort) == before
+
+
 def test_an_opened_case_comes_back_and_is_saved_again_with_its_corrections(an_oblique_volume, a_drawing, a_cohort):
     addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN, first_slice=3)
     looks, drawn = appearance(a_drawing)[:2], voxels(a_drawing, "Gland", an_oblique_volume)

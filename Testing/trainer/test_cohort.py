@@ -34,6 +34,7 @@ def test_what_is_written_is_read_again(files):
         Case("Ann", files / "image.nrrd", files / "label.nrrd", (3, 7), 2, 2, 9, "test", False, True),
         Case("Bob b", files / "image.nrrd"),
         Case("Ça va", files / "image.nrrd", files / "label.nrrd", reaches_first=True),
+        Case("Eve", files / "image.nrrd", files / "label.nrrd", (7,), other_slices=((0, 12), (1, 30))),
     ]
     labels = [Label(2, "Wand, dünn", (0.5, 0, 1), "SCT^1^x")]
     write_cohort(files / "sub" / "folder", cases, labels)
@@ -47,15 +48,16 @@ def test_what_is_written_is_read_again(files):
 
 
 @given(
-    numbers=st.sets(st.integers(0, 500), min_size=1),
+    numbers=st.sets(st.integers(0, 500)),
+    others=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 500))),
     ends=st.tuples(*[st.none() | st.integers(0, 500)] * 2),
     axis=st.sampled_from([None, 0, 1, 2]),
     reaches=st.tuples(st.booleans(), st.booleans()),
 )
-def test_every_mark_survives_the_file(tmp_path_factory, numbers, ends, axis, reaches):
+def test_every_mark_survives_the_file(tmp_path_factory, numbers, others, ends, axis, reaches):
     folder = tmp_path_factory.mktemp("cohort")
     (folder / "image.nrrd").touch()
-    marks = (tuple(sorted(numbers)), axis, *ends, "g", *reaches)
+    marks = (tuple(sorted(numbers)) or None, axis, *ends, "g", *reaches, tuple(sorted(others)))
     write_cohort(folder, [Case("a", folder / "image.nrrd", None, *marks)], [])
     assert read_cohort(folder).cases == [Case("a", folder / "image.nrrd", None, *marks)]
 
@@ -102,6 +104,31 @@ def test_a_bad_row_fails_alone_and_the_other_cases_run(files, row):
     assert [case.name for case in cohort.cases] == ["Good"]
     assert [failure.code for failure in cohort.failed] == [BAD_ROWS[row]]
     assert row.split(",")[0].replace("\\", "\\\\") in cohort.failed[0].message
+
+
+@pytest.mark.parametrize("text", ["12", "0:", "3:4", "0:1:2", "0:-1", "0:12,1:30", "i:12"])
+def test_other_slices_that_are_not_axis_and_number_are_refused(files, text):
+    cohort = cohort_of(files, f'case,image,label,other_slices\nBad,image.nrrd,label.nrrd,"{text}"\n')
+    [failure] = cohort.failed
+    assert failure.code == "bad_cohort" and f"other_slices is '{text}'" in failure.message
+    assert "0:12;1:30" in failure.advice
+
+
+def test_where_other_slices_are_listed_no_slice_counts_as_annotated_by_itself(files):
+    rows = "Ann,image.nrrd,label.nrrd,,1:16; 0:14;1:16\nBob,image.nrrd,label.nrrd,7,0:14\n"
+    ann, bob = cohort_of(files, "case,image,label,annotated_slices,other_slices\n" + rows).cases
+    assert ann.other_slices == ((0, 14), (1, 16)) and ann.annotated_slices == ()
+    assert bob.other_slices == ((0, 14),) and bob.annotated_slices == (7,)
+
+
+def test_values_on_slices_across_other_axes_make_classes_too(files):
+    label = LABEL.copy()
+    label[:, :, 14] *= 5
+    label[7, 2, 3] = 9  # on no slice that is listed
+    write_label(files / "label.nrrd", label, GEOMETRY)
+    columns = "case,image,label,annotated_slices,other_slices"
+    assert cohort_of(files, f"{columns}\nAnn,image.nrrd,label.nrrd,,0:14\n").values == (5,)
+    assert cohort_of(files, f"{columns}\nAnn,image.nrrd,label.nrrd,6,0:14\n").values == (1, 5)
 
 
 def test_cases_of_one_name_fail_together_upper_and_lower_case_alike(files):

@@ -25,6 +25,13 @@ IMAGE, LABEL = ellipsoid_volume(0)
         ({"annotated_slices": (7, 13)}, "empty_label"),
         ({"annotated_slices": (14,)}, "slice_out_of_range"),
         ({"annotated_slices": (20,), "axis": 2}, "slice_out_of_range"),
+        ({"other_slices": ((0, 28),)}, "slice_out_of_range"),
+        ({"other_slices": ((1, 31), (0, 99))}, "slice_out_of_range"),
+        ({"other_slices": ((2, 7),)}, "bad_axis"),
+        ({"other_slices": ((0, 7),), "axis": 0}, "bad_axis"),
+        ({"other_slices": ((3, 7),)}, "bad_axis"),
+        ({"other_slices": ((0, 0), (1, 0))}, "empty_label"),
+        ({"annotated_slices": ()}, "empty_label"),
         ({"first_slice": 14}, "slice_out_of_range"),
         ({"last_slice": 99}, "slice_out_of_range"),
         ({"first_slice": 9, "last_slice": 4}, "bad_extent"),
@@ -62,6 +69,17 @@ def test_a_case_as_slices_has_what_its_user_drew_and_nothing_else(files):
     assert volume.spacing == (3.0, 0.9, 0.9) and volume.geometry == GEOMETRY
 
 
+@pytest.mark.parametrize(("axis", "others"), [(2, ((1, 16), (2, 14))), (1, ((1, 7), (2, 14)))])
+def test_slices_across_other_axes_are_rows_and_columns_of_the_label_and_nothing_between_them_is(files, axis, others):
+    case = one_case(files, axis=axis, other_slices=((0, 14), (3 - axis, others[0][1])))
+    volume = load_case(case)
+    whole = np.moveaxis(LABEL, 2 - axis, 0)
+    expected = np.zeros_like(whole)
+    expected[:, others[0][1]], expected[:, :, 14] = whole[:, others[0][1]], whole[:, :, 14]
+    assert sorted(volume.others) == list(others) and volume.annotated == ()
+    assert np.array_equal(volume.label, expected) and expected.any()
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_axis_can_be_chosen(files, axis):
     volume = load_case(one_case(files, axis=axis))
@@ -91,6 +109,16 @@ def test_marked_ends_replace_the_assumption():
     assert absent_slices(bare_volume(14, (7,), first=3)) == [0, 1, 2, 13]
     assert absent_slices(bare_volume(14, (7,), first=0, last=10)) == [11, 12, 13]
     assert absent_slices(bare_volume(14, (7,), first=0, last=13)) == []
+
+
+def test_a_slice_that_shows_the_structure_across_another_axis_is_not_absent():
+    volume = bare_volume(40, (20,))
+    volume.label, volume.others = np.zeros((40, 2, 2), np.uint8), ((1, 0),)
+    assert absent_slices(volume) == [0, 39]
+    volume.label[1:40, 0, 1] = 1
+    assert absent_slices(volume) == [0]
+    volume.label[0, 0, 1] = 1
+    assert absent_slices(volume) == []
 
 
 def test_absence_can_be_switched_off_and_is_wider_on_request():
