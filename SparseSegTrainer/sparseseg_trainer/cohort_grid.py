@@ -50,6 +50,22 @@ def placed(size: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]
     return rows, columns
 
 
+def uncropped(size: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of slices of ``size`` that ``pad`` does not crop."""
+    rows, columns = _windows(size, shape)[0]
+    return rows, columns
+
+
+def working_lines(index: int, count: int, size: int) -> list[int]:
+    """Those of ``size`` rows of a working grid that show row ``index`` of ``count`` of the image.
+
+    The one that contains its center; where the working grid is the finer one, those whose centers it contains.
+    """
+    if size > count:
+        return [line for line in range(size) if (2 * line + 1) * count // (2 * size) == index]
+    return [(2 * index + 1) * size // (2 * count)]
+
+
 def _windows(size, shape):
     inner, outer = [], []
     for have, want in zip(size, shape, strict=True):

@@ -17,7 +17,7 @@ from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run
 from sparseseg_trainer.training.methods import representative
 from sparseseg_trainer.training.methods.dense_voxnet import known_cross_entropy, supervised_twice
-from sparseseg_trainer.training.methods.representative import labelled_patches, nearest, pseudo_labels, some_known
+from sparseseg_trainer.training.methods.representative import best_known, labelled_patches, nearest, pseudo_labels
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 
@@ -106,12 +106,22 @@ def test_the_answer_depends_on_the_patch_and_on_how_the_base_networks_agree():
 
 
 def test_slices_across_the_other_axes_are_seen_where_anything_on_them_is_known():
-    known = torch.zeros(1, 1, 3, 4, 5, dtype=torch.bool)
-    known[:, :, 1] = True  # one drawn slice
+    known = torch.zeros(1, 3, 4, 5, dtype=torch.bool)
+    known[:, 1] = True  # one drawn slice
     generator = torch.Generator().manual_seed(0)
-    assert some_known(apart(known, 0), 9, generator).tolist() == [1]
-    assert sorted(some_known(apart(known, 1), 9, generator).tolist()) == [0, 1, 2, 3]
-    assert len(some_known(apart(known, 2), 2, generator)) == 2
+    assert best_known(known, 0, 9, generator).tolist() == [1]
+    assert sorted(best_known(known, 1, 9, generator).tolist()) == [0, 1, 2, 3]
+    assert len(best_known(known, 2, 2, generator)) == 2
+
+
+def test_across_each_axis_the_slices_drawn_across_it_are_seen_and_where_there_are_none_what_crosses_the_others():
+    known = torch.zeros(2, 3, 4, 5, dtype=torch.bool)
+    known[0, :, 2] = known[1, 1] = True  # a row of the first patch, a slice of the second
+    generator = torch.Generator().manual_seed(0)
+    assert sorted(best_known(known, 0, 9, generator).tolist()) == [0, 1, 2, 3 + 1]
+    assert sorted(best_known(known, 1, 9, generator).tolist()) == [2, 4 + 0, 4 + 1, 4 + 2, 4 + 3]
+    assert len(best_known(known, 2, 99, generator)) == 2 * 5
+    assert len(best_known(known & False, 0, 99, generator)) == 2 * 3  # a step without a gradient, but a step
 
 
 class Always(nn.Module):

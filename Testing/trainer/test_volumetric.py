@@ -22,7 +22,7 @@ from sparseseg_trainer.training.loop import Run
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.train import train
-from sparseseg_trainer.training.volumetric import draw_patches, known_slices, predicted_slices, run_shape
+from sparseseg_trainer.training.volumetric import draw_patches, known_voxels, predicted_slices, run_shape
 
 
 def run_on(cohort, folder, patch=(8, 16, 16), **settings) -> Run:
@@ -62,7 +62,7 @@ def test_patches_come_from_all_over_a_volume_and_every_case_comes_once_before_an
 def test_of_a_sparse_label_only_drawn_and_absent_slices_are_known(tiny_cohort, tmp_path):
     run = run_on(tiny_cohort, tmp_path, patch=(24, 32, 32))
     case = run.data.cases[0]
-    assert torch.nonzero(known_slices(case))[:, 0].tolist() == [0, 7, 13]
+    assert torch.nonzero(known_voxels(run.data, case).all(2).all(1))[:, 0].tolist() == [0, 7, 13]
     _, labels, known = draw_patches(run, [case], 1, torch.Generator().manual_seed(0))
     # 16 slices for 14: one of padding before and after; 32 x 28 pixels, turned or not
     assert labels.shape == (1, 16, 32, 32) and known.any((2, 3))[0].nonzero()[:, 0].tolist() == [1, 8, 14]

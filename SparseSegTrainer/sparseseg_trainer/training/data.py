@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ..case_loop import run_cases
 from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import CohortGrid, choose_grid, pad, placed, to_working_grid
+from ..cohort_grid import CohortGrid, choose_grid, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
-from ..slices import resample_slices, slice_axis, slice_spacing
+from ..slices import slice_axis, slice_spacing
 from ..sparse_volume import SparseVolume, load_case
 from ..volumes import read_geometry
+from .drawings import known_lines, working_label
 from .memory import resident_bytes
 
 MAX_CLASSES = 100
@@ -44,16 +45,21 @@ class PreparedCase:
     axis: int
     slice_spacing: float  # mm
     dense: bool  # no slices are listed as annotated: a method for whole volumes takes the others as background
+    rows: tuple[int, ...] = ()  # drawn on every slice, as slices across another axis; they count as in ``volume``
+    columns: tuple[int, ...] = ()
 
     @property
     def labelled(self) -> bool:
         """Whether the case has a label."""
-        return bool(self.annotated)
+        return bool(self.annotated or self.rows or self.columns)
 
 
 @dataclass
 class PreparedCohort:
-    """All slices of a cohort: images and drawn labels (class numbers 1..C), uint8 (slices, rows, columns)."""
+    """All slices of a cohort: images and drawn labels (class numbers 1..C), uint8 (slices, rows, columns).
+
+    Labels of what is unknown are 0. Slices drawn across other axes are rows and columns of slices that may be unknown.
+    """
 
     images: Tensor
     labels: Tensor
@@ -158,6 +164,8 @@ def fingerprint(cohort: Cohort, pixels: int) -> str:
         stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         marks = (case.axis, case.first_slice, case.last_slice, case.reaches_first, case.reaches_last)
         described.append([case.name, stamps, case.annotated_slices, marks])
+        if case.other_slices:
+            described.append(case.other_slices)
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
@@ -240,7 +248,7 @@ def _appender(
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
         for file, slices in (
             (images, to_working_grid(volume.image, entry.size, grid.shape)),
-            (labels, _working_label(volume, entry.size, grid.shape)),
+            (labels, working_label(volume, entry.size, grid.shape)),
         ):
             file.write(slices.tobytes())
         return entry
@@ -249,28 +257,20 @@ def _appender(
 
 
 def _describe(volume: SparseVolume, start: int, grid: CohortGrid, spacing) -> PreparedCase:
-    count, rows, columns = volume.image.shape
+    count, *original = volume.image.shape
+    size = grid.size(*original, spacing)
+    rows, columns = known_lines(volume, size, grid.shape)
     return PreparedCase(
         name=volume.case.name,
         start=start,
         stop=start + count,
-        size=grid.size(rows, columns, spacing),
-        original=(rows, columns),
+        size=size,
+        original=tuple(original),
         annotated=tuple(volume.annotated),
         absent=tuple(int(n) for n in np.flatnonzero(volume.absent())),
         axis=volume.axis,
         slice_spacing=volume.spacing[0],
         dense=volume.label is not None and volume.case.annotated_slices is None,
+        rows=rows,
+        columns=columns,
     )
-
-
-def _working_label(volume: SparseVolume, size, shape) -> np.ndarray:
-    """The drawn classes on the working grid, by the largest share of each pixel's area; other slices stay 0."""
-    result, annotated = np.zeros((len(volume.image), *shape), np.uint8), volume.annotated
-    if not annotated:
-        return result
-    drawn = volume.label[list(annotated)]
-    classes = [0, *(int(value) for value in np.unique(drawn) if value)]
-    shares = np.stack([resample_slices((drawn == value).astype(np.float32), size) for value in classes])
-    result[list(annotated)] = pad(np.array(classes, np.uint8)[shares.argmax(0)], shape)
-    return result

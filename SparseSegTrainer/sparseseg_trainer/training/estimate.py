@@ -85,7 +85,8 @@ def _reading(source: Cohort, measured: list[MeasuredCase], failed: list[CaseFail
         except InputError as error:
             failed.append(CaseFailure.of(found.case.name, error))
             continue
-        known = [len(case.annotated_slices or annotated) for case in source.cases if case.label is not None]
+        listed = [case.annotated_slices for case in source.cases if case.label is not None]
+        known = [len(annotated if slices is None else slices) for slices in listed]
         return (time.monotonic() - started) * len(measured), sum(known)
     raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
 

@@ -35,6 +35,9 @@ VOLUMETRIC = dict.fromkeys(WITH_UNLABELED, "vnet") | {"hybrid_crop": "two_vnets"
 VOLUMETRIC |= {"representative": "representative", "dense_voxnet": "dense_voxnet"}
 SLICES_TOO = ("ua_mt",)  # those of them that can see slices instead: the setting ``dimensions``
 
+# Those that learn from voxels, and so from slices drawn across the image's other axes too.
+VOXELWISE = ("partial", "representative", "dense_voxnet")
+
 
 def architecture_of(method: str, dimensions: int) -> str:
     """The kind of network that the method trains with the (resolved) setting ``dimensions``."""

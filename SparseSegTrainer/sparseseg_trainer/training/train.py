@@ -27,7 +27,7 @@ from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
-from .keys import Method, learns_from_whole_volumes
+from .keys import VOXELWISE, Method, learns_from_whole_volumes
 from .loop import Run
 from .memory import available_bytes, needed_bytes
 from .methods import full
@@ -69,6 +69,8 @@ def train(
     whole = learns_from_whole_volumes(settings.method, settings.dimensions)
     if whole or settings.method == "full":
         full.check_dense(source, settings.method)
+    if settings.method not in VOXELWISE:
+        source.forget_other_slices(f"The method {settings.method}", reporter)
     described = _described(settings, source)
     if resume and not work.exists() and (out / "summary.json").exists():
         return _finished_summary(out / "summary.json", described)
@@ -149,8 +151,11 @@ def _fitting_device(device: torch.device, settings: TrainSettings, data: Prepare
 
 def _check_known(run: Run) -> None:
     if not len(run.data.drawn):
+        where = " along its own axis" if any(case.labelled for case in run.data.cases) else ""
         raise InputError(
-            "nothing_drawn", "No slice of the cohort has a label.", "Draw the structure on one slice of each volume."
+            "nothing_drawn",
+            f"No slice of the cohort has a label{where}.",
+            f"Draw the structure on one slice of each volume{where}.",
         )
 
 
@@ -165,6 +170,8 @@ def _write_model(run: Run, source: Cohort, network: nn.Module, seconds: float, f
 
 def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
     settings = run.settings
+    names = [case.name for case in run.data.cases]
+    across = sum(len(case.other_slices) for case in source.cases if case.name in names)
     return ModelInfo(
         network=network_shape(run),
         labels=tuple(source.labels),
@@ -177,8 +184,8 @@ def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
         smoothing=settings.smoothing,
         training={
             "settings": to_dict(settings),
-            "cases": [case.name for case in run.data.cases],
-            "drawn_slices": len(run.data.drawn),
+            "cases": names,
+            "drawn_slices": len(run.data.drawn) + across,
             "seconds": seconds,
             "torch": torch.__version__,
         },

@@ -28,7 +28,8 @@ def keep_aside(cohort: Cohort, count: int, seed: int) -> tuple[Cohort, Cohort | 
     """
     if not count:
         return cohort, None
-    labelled = [case.name for case in cohort.cases if case.label is not None]
+    # measured on whole drawn slices: those across other axes alone are not enough
+    labelled = [case.name for case in cohort.cases if case.label is not None and case.annotated_slices != ()]
     if count >= len(labelled):
         raise InputError(
             "too_few_cases",
@@ -52,7 +53,7 @@ def live_dice(run: Run, network: nn.Module) -> float:
     run = replace(run, data=run.aside or run.data)
     numbers = run.data.drawn
     if run.settings.dimensions == 3:
-        numbers = numbers[numbers < next(case.stop for case in run.data.cases if case.labelled)]
+        numbers = numbers[numbers < next(case.stop for case in run.data.cases if case.annotated)]
     return _dice(*_compared(run, network, _some(numbers, LIVE)))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..network_shape import PATCH_STEP, NetworkShape
 from ..prediction import volume_probabilities
 from .augmentation import augment
-from .data import PreparedCase
+from .data import PreparedCase, PreparedCohort
 from .keys import architecture_of
 from .loop import Run
 from .sampling import draw
@@ -43,14 +43,25 @@ def draw_patches(
     """``count`` patches at random places of ``cases``, augmented; every case comes once before any comes again.
 
     Returns images (B, 1, slices, rows, columns) in about [0, 1], labels (B, slices, rows, columns) uint8, and which of
-    these are known, bool: all where a case's label is dense, else those of its drawn and absent slices. Beyond the
-    volume's border all three are 0. ``labels`` are those of the whole stack, to be used instead of the drawn ones.
-    With ``drawn_on`` every patch shows a drawn slice at least.
+    these are known, bool: all where a case's label is dense, else those of its drawn and absent slices and of slices
+    across other axes. Beyond the volume's border all three are 0. ``labels`` are those of the whole stack, to be used
+    instead of the drawn ones. With ``drawn_on`` every patch shows a drawn slice at least, across whichever axis.
     """
+    if drawn_on:
+        cases = [case for case in cases if case.labelled]
     patch, chosen = run_shape(run).patch, draw(torch.arange(len(cases)), count, generator).tolist()
     parts = [_patch(run, cases[number], patch, generator, labels, drawn_on) for number in chosen]
     images, found, known = (torch.stack(part).to(run.device) for part in zip(*parts, strict=True))
-    images, found = augment(images.float() / 255, found, run.data.classes, run.settings.augmentation, generator)
+    # What is known of whole slices stays true wherever these are moved; rows and columns are moved, as a class more.
+    unknown = run.data.classes + 1
+    lines = labels is None and any(case.rows or case.columns for case in cases)
+    if lines:
+        found = found.masked_fill(~known, unknown)
+    how = run.settings.augmentation
+    images, found = augment(images.float() / 255, found, run.data.classes + lines, how, generator)
+    if lines:
+        known = found != unknown
+        found = found * known
     return images.unsqueeze(1), found, known
 
 
@@ -62,22 +73,26 @@ def _patch(
     sides = (patch[0], patch[2], patch[1]) if turns % 2 else patch
     places = [(0, max(0, have - want)) for have, want in zip(run.data.volume_size(case), sides, strict=True)]
     if drawn_on:
-        drawn = case.annotated[int(torch.randint(len(case.annotated), (1,), generator=generator))]
-        places[0] = (max(0, drawn - sides[0] + 1), min(drawn, places[0][1]))
+        planes = (case.annotated, case.rows, case.columns)
+        drawn = [(axis, number) for axis, numbers in enumerate(planes) for number in numbers]
+        axis, number = drawn[int(torch.randint(len(drawn), (1,), generator=generator))]
+        places[axis] = (max(0, number - sides[axis] + 1), min(number, places[axis][1]))
     firsts = [int(torch.randint(low, high + 1, (1,), generator=generator)) for low, high in places]
     box = tuple(slice(first, first + side) for first, side in zip(firsts, sides, strict=True))
     image = run.data.volume(run.data.images, case)[box]
     label = run.data.volume(run.data.labels if labels is None else labels, case)[box]
-    known = known_slices(case) if labels is None else torch.ones(case.stop - case.start, dtype=torch.bool)
-    known = known[box[0]].to(image.device)[:, None, None].expand(image.shape)
-    return [torch.rot90(_filled_up(part, sides), turns, (1, 2)) for part in (image, label.to(image.device), known)]
+    known = known_voxels(run.data, case, box) if labels is None else torch.ones(image.shape, dtype=torch.bool)
+    parts = (image, label.to(image.device), known.to(image.device))
+    return [torch.rot90(_filled_up(part, sides), turns, (1, 2)) for part in parts]
 
 
-def known_slices(case: PreparedCase) -> Tensor:
-    """Which slices of the case are drawn or known to be background: bool, all of them where the label is dense."""
-    known = torch.full((case.stop - case.start,), case.dense)
-    known[list(case.annotated + case.absent)] = True
-    return known
+def known_voxels(data: PreparedCohort, case: PreparedCase, box: tuple[slice, ...] = (slice(None),) * 3) -> Tensor:
+    """Which voxels in a box of ``data.volume`` are drawn or known to be background: bool, all where it is dense."""
+    known = [torch.zeros(side, dtype=torch.bool) for side in data.volume_size(case)]
+    for mask, numbers in zip(known, (case.annotated + case.absent, case.rows, case.columns), strict=True):
+        mask[list(numbers)] = True
+    slices, rows, columns = (mask[part] for mask, part in zip(known, box, strict=True))
+    return (slices | case.dense)[:, None, None] | rows[:, None] | columns
 
 
 def _filled_up(part: Tensor, sides) -> Tensor:

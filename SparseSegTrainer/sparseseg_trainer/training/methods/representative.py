@@ -20,7 +20,7 @@ from ..loop import Run, Stage, train_stage
 from ..pseudo_labels import kept
 from ..supervised import first_weights
 from ..validation import live_dice
-from ..volumetric import draw_patches, known_slices, run_shape
+from ..volumetric import draw_patches, known_voxels, run_shape
 from .dense_voxnet import known_cross_entropy, patch_steps, supervised_twice, train_voxels
 
 
@@ -43,7 +43,7 @@ def train_planes(run: Run) -> nn.Module:
         total = 0.0
         for axis in range(3):
             shown, truth, where = (apart(part, axis) for part in (images, labels[:, None], known[:, None]))
-            chosen = some_known(where, run.settings.batch * settings.volumetric.planes, generator)
+            chosen = best_known(known, axis, run.settings.batch * settings.volumetric.planes, generator)
             total = total + known_cross_entropy(network.slices(shown[chosen]), truth[chosen, 0], where[chosen, 0])
         return total / 3
 
@@ -54,9 +54,15 @@ def train_planes(run: Run) -> nn.Module:
     return train_stage(run, Stage("planes", network, epochs, rate, lambda *_: [None] * steps, batch_loss, steps))
 
 
-def some_known(known: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Numbers of at most ``count`` slices, at random, of those with anything known; ``known`` (slices, ...) bool."""
-    numbers = torch.nonzero(known.flatten(1).any(1))[:, 0]
+def best_known(known: Tensor, axis: int, count: int, generator: torch.Generator) -> Tensor:
+    """Numbers of at most ``count`` slices of patches ``apart`` across ``axis``, at random, of the best known ones.
+
+    ``known`` (B, slices, rows, columns) bool. The best known of a patch have half as many known pixels as any: those
+    drawn across this axis, augmentation having moved them; where it shows none, those that cross other drawn slices.
+    """
+    pixels = known.movedim(1 + axis, 1).flatten(2).sum(2)
+    best = (2 * pixels >= pixels.amax(1, keepdim=True)) & ((pixels > 0) | ~known.any())  # never none
+    numbers = torch.nonzero(best.flatten())[:, 0]
     return numbers[torch.randperm(len(numbers), generator=generator)[:count].to(numbers.device)]
 
 
@@ -68,7 +74,7 @@ def pseudo_labels(run: Run, network: Representative) -> Tensor:
     for done, case in enumerate(data.cases):
         run.reporter.progress("pseudo labels", done / len(data.cases), case.name, left(done / len(data.cases)))
         volume = data.volume(data.images, case).to(run.device)[None, None].float() / 255
-        truth, known = data.volume(data.labels, case).cpu(), known_slices(case)
+        truth, known = data.volume(data.labels, case).cpu(), known_voxels(data, case)
         for labels, source in zip(result, network.sources(), strict=True):
             found = volume_probabilities(source, volume, patch, step=run.reporter.check_cancelled)[0].argmax(0)
             found = found.to(torch.uint8).cpu()
