@@ -1,12 +1,14 @@
-"""Which slices stand for all others: the greedy cover of zheng2020 (eq. 5-8), over one volume or several at once.
+"""Which slices stand for all others: the greedy cover of zheng2020 (eq. 5-8), over one stack or several at once.
 
-A slice is covered by a chosen one of its own volume as well as the two are alike: (1 + cosine similarity) / 2, from 0
-to 1, an increasing function of eq. 5. Nothing is covered while nothing is chosen; so the cover never shrinks, and the
-greedy choice reaches 1 - 1/e of the best there is.
+A stack is a volume's slices along one axis. A slice is covered by a chosen one of its own stack as well as the two are
+alike: (1 + cosine similarity) / 2, from 0 to 1, an increasing function of eq. 5. Nothing is covered while nothing is
+chosen; so the cover never shrinks, and the greedy choice reaches 1 - 1/e of the best there is.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +16,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Choice:
-    """A slice to draw on next: numbers of its volume and within it, and the gain of eq. 8."""
+    """A slice to draw on next: numbers of its stack and within it, and the gain of eq. 8."""
 
-    volume: int
+    stack: int
     slice: int
     gain: float
 
 
 class Cover:
-    """How well the chosen slices of one volume cover all of its slices.
+    """How well the chosen slices of one stack cover all of its slices.
 
     ``features`` (slices, numbers) describe the slices, ``weights`` (slices,) say what covering each is worth,
     ``candidates`` (slices,) bool which may be chosen, and ``chosen`` which have been already.
@@ -57,16 +59,24 @@ def cosines(features: np.ndarray) -> np.ndarray:
     return np.clip(units @ units.T, -1, 1)
 
 
-def choose(covers: list[Cover], budget: int, most: int | None = None) -> list[Choice]:
-    """At most ``budget`` slices, ``most`` of one volume, each time the one of greatest gain in any volume (eq. 8)."""
-    gains, counts, choices = [cover.gains() for cover in covers], [0] * len(covers), []
+def choose(
+    covers: list[Cover], budget: int, most: int | None = None, volumes: Sequence[Hashable] | None = None
+) -> list[Choice]:
+    """At most ``budget`` slices, each time the one of greatest gain in any stack (eq. 8), ``most`` of one volume.
+
+    ``volumes`` says to which one each of the stacks belongs; if not given, each is one of its own.
+    """
+    volumes = range(len(covers)) if volumes is None else volumes
+    gains, counts, choices = [cover.gains() for cover in covers], Counter(), []
     best = np.array([gain.max(initial=-np.inf) for gain in gains])
     while len(choices) < budget and best.max(initial=-np.inf) > -np.inf:
-        volume = int(best.argmax())
-        index = int(gains[volume].argmax())
-        choices.append(Choice(volume, index, float(best[volume])))
-        covers[volume].choose(index)
-        counts[volume] += 1
-        gains[volume] = covers[volume].gains()
-        best[volume] = -np.inf if counts[volume] == most else gains[volume].max()
+        stack = int(best.argmax())
+        index = int(gains[stack].argmax())
+        choices.append(Choice(stack, index, float(best[stack])))
+        covers[stack].choose(index)
+        counts[volumes[stack]] += 1
+        gains[stack] = covers[stack].gains()
+        best[stack] = gains[stack].max()
+        if counts[volumes[stack]] == most:
+            best[[volume == volumes[stack] for volume in volumes]] = -np.inf
     return choices

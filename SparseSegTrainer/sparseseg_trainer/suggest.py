@@ -1,14 +1,14 @@
 """Job ``suggest``: which slices to draw on next, in order (zheng2020, "Representative Slice Selection").
 
-Without a model a slice is worth what it newly covers of its volume. With one, what it covers is weighted by how much
-of each slice the model expects to have wrong: then the gain is an expected one.
+Without a model a slice is worth what it newly covers of its volume, along its axis. With one, what it covers is
+weighted by how much of each slice the model expects to have wrong: then the gain is an expected one.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from .reporting import Reporter
 from .segment import SegmentSettings, predict_volume
 from .selection import Choice, Cover, choose
 from .slice_features import describe
-from .slices import resample_slices
+from .slices import resample_slices, slice_axes
 from .sparse_volume import SparseVolume, load_case
 
 LIMITS = {
@@ -45,6 +45,7 @@ class SuggestSettings:
 
     budget: int = 10  # slices in all, or of each volume
     per_volume: bool = False
+    planes: bool = False  # along all three axes of each volume, as in zheng2020, not along its own alone
     seed: int = 0
     device: str = "auto"
     side: int = 64  # rows and columns of the slices that are compared, a multiple of 32
@@ -55,9 +56,10 @@ class SuggestSettings:
 
 @dataclass
 class Seen:
-    """A volume as the selection sees it; all arrays count its slices."""
+    """A volume's slices along one axis (0, 1, 2 are i, j, k) as the selection sees them; all arrays count them."""
 
     case: Case
+    axis: int
     slices: np.ndarray  # (slices, side, side) uint8
     worth: np.ndarray  # what covering each slice is worth
     candidates: np.ndarray  # bool
@@ -73,10 +75,11 @@ def suggest(
 ) -> dict:
     """The slices of the cohort's volumes to draw on next, best first; those drawn or known to be empty are left out.
 
-    Slices count from 0 along the case's slice axis (that of the model, where the case names none and has no drawing).
-    Returns {"cases", "failed", "suggestions": [{"case", "slice", "gain"}], "features": what made them}. The gain is in
-    slices newly covered; with a ``model`` in mm² that it expects to have wrong there. ``out`` is a CSV file of the
-    suggestions. Raises InputError ("bad_setting", those of ``read_cohort`` and ``load_model``) and ``Cancelled``.
+    Slices count from 0 along the axis that is told with them: the case's slice axis (that of the model, where the case
+    names none and has no drawing), or with ``planes`` any. Returns {"cases", "failed", "suggestions": [{"case", "axis",
+    "slice", "gain"}], "features": what made them}. The gain is in slices newly covered; with a ``model`` in mm² that it
+    expects to have wrong there. ``out`` is a CSV file of the suggestions. Raises InputError ("bad_setting", those of
+    ``read_cohort`` and ``load_model``) and ``Cancelled``.
     """
     settings, reporter = settings or SuggestSettings(), reporter or Reporter()
     _check(settings)
@@ -87,24 +90,21 @@ def suggest(
     source = read_cohort(cohort)
     failed = list(source.failed)
 
-    def work(case: Case) -> Seen:
+    def work(case: Case) -> list[Seen]:
         if loaded and case.axis is None and case.label is None:
             case = replace(case, axis=loaded.info.axis, cohort=case.cohort)
-        volume = load_case(case, need_label=False)
-        worth = _expected_error(volume, loaded, reporter) if loaded else np.ones(len(volume.image))
-        known = volume.absent()
-        worth[known] = 0
-        known[list(volume.annotated)] = True
-        return Seen(case, _compared(volume.image, settings.side), worth, ~known, volume.annotated)
+        return _stacks(load_case(case, need_label=False), loaded, settings, reporter)
 
-    seen = run_cases(source.cases, failed, work, "look", reporter)
-    if not seen:
+    volumes = run_cases(source.cases, failed, work, "look", reporter)
+    if not volumes:
         raise _no_case(failed)
-    budget = settings.budget * (len(seen) if settings.per_volume else 1)
+    seen = [stack for volume in volumes for stack in volume]
+    budget = settings.budget * (len(volumes) if settings.per_volume else 1)
     choices, features = _choose(seen, settings, budget, reporter)
+    chosen = [(seen[choice.stack], choice) for choice in choices]
     suggestions = [
-        {"case": seen[choice.volume].case.name, "slice": choice.slice, "gain": round(choice.gain, 4)}
-        for choice in choices
+        {"case": stack.case.name, "axis": stack.axis, "slice": choice.slice, "gain": round(choice.gain, 4)}
+        for stack, choice in chosen
     ]
     if not suggestions:
         reporter.warn("Every slice is known already: there is none to suggest.")
@@ -112,46 +112,80 @@ def suggest(
     if out:
         write_text(Path(out), _csv(suggestions))
         fields["out"] = str(out)
-    return summary_of(len(seen), failed, **fields)
+    return summary_of(len(volumes), failed, **fields)
 
 
-def ranked(cases: list[Case], settings: SuggestSettings, reporter: Reporter) -> dict[str, list[int]]:
+def ranked(cases: list[Case], settings: SuggestSettings, reporter: Reporter) -> dict[tuple[str, int], list[int]]:
     """The slices with a label of each case, the most representative of them first: for experiments on dense labels.
 
-    Nothing else of the labels is looked at. Cases that cannot be read are left out.
+    Keys are (case, axis). Nothing else of the labels is looked at. Cases that cannot be read are left out.
     """
 
-    def work(case: Case) -> Seen:
-        volume = load_case(case)
-        labeled = np.zeros(len(volume.image), bool)
-        labeled[list(volume.annotated)] = True
-        return Seen(case, _compared(volume.image, settings.side), labeled.astype(float), labeled, ())
+    def work(case: Case) -> list[Seen]:
+        volume = load_case(replace(case, other_slices=()))
+        stacks = []
+        for dimension, _ in _drawn(volume, settings.planes):
+            labeled = np.moveaxis(volume.label, dimension, 0).any((1, 2))
+            stacks.append(_seen(volume, dimension, settings.side, labeled.astype(float), labeled))
+        return stacks
 
-    seen = run_cases([case for case in cases if case.label is not None], [], work, "look", reporter)
-    if not seen:
+    volumes = run_cases([case for case in cases if case.label is not None], [], work, "look", reporter)
+    if not volumes:
         return {}
-    orders = {}
-    for volume, found in zip(seen, _describe(seen, settings, reporter)[0], strict=True):
-        choices = choose([Cover(found, volume.worth, volume.candidates)], len(found))
-        orders[volume.case.name] = [choice.slice for choice in choices]
+    seen, orders = [stack for volume in volumes for stack in volume], {}
+    for stack, found in zip(seen, _describe(seen, settings, reporter)[0], strict=True):
+        choices = choose([Cover(found, stack.worth, stack.candidates)], len(found))
+        orders[stack.case.name, stack.axis] = [choice.slice for choice in choices]
     return orders
+
+
+def _stacks(volume: SparseVolume, model: Model | None, settings: SuggestSettings, reporter: Reporter) -> list[Seen]:
+    """The volume's slices along its own axis, or with ``planes`` along all three."""
+    absent = volume.absent()
+    worth = _expected_errors(volume, model, absent, reporter) if model else list(map(np.ones, volume.image.shape))
+    worth[0][absent] = 0
+    stacks = []
+    for dimension, drawn in _drawn(volume, settings.planes):
+        candidates = np.ones(volume.image.shape[dimension], bool)
+        candidates[list(drawn)] = False
+        if not dimension:
+            candidates &= ~absent
+        stacks.append(_seen(volume, dimension, settings.side, worth[dimension], candidates, drawn))
+    return stacks
+
+
+def _drawn(volume: SparseVolume, planes: bool) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What is drawn across slices (0) and, of all ``planes``, rows (1) and columns (2)."""
+    yield 0, volume.annotated
+    for dimension in (1, 2) if planes else ():
+        yield dimension, tuple(number for other, number in volume.others if other == dimension)
+
+
+def _seen(volume: SparseVolume, dimension: int, side: int, worth, candidates, drawn=()) -> Seen:
+    """The volume cut across its slices (0), rows (1) or columns (2)."""
+    slices = _compared(np.moveaxis(volume.image, dimension, 0), side)
+    return Seen(volume.case, slice_axes(volume.axis)[dimension], slices, worth, candidates, drawn)
 
 
 def _choose(seen: list[Seen], settings: SuggestSettings, budget: int, reporter: Reporter) -> tuple[list[Choice], str]:
     features, source = _describe(seen, settings, reporter)
     covers = [
-        Cover(found, volume.worth, volume.candidates, volume.drawn)
-        for volume, found in zip(seen, features, strict=True)
+        Cover(found, stack.worth, stack.candidates, stack.drawn) for stack, found in zip(seen, features, strict=True)
     ]
-    return choose(covers, budget, settings.budget if settings.per_volume else None), source
+    names = [stack.case.name for stack in seen]
+    return choose(covers, budget, settings.budget if settings.per_volume else None, names), source
 
 
 def _describe(seen: list[Seen], settings: SuggestSettings, reporter: Reporter) -> tuple[list[np.ndarray], str]:
-    """The features of every volume's slices, from one auto-encoder for all, and what made them."""
-    slices = np.concatenate([volume.slices for volume in seen])
+    """The features of every stack's slices, from one auto-encoder for all, and what made them."""
+    slices = np.concatenate([stack.slices for stack in seen])
     how = settings.steps, settings.batch, settings.learning_rate, settings.seed, choose_device(settings.device)
     features, source = describe(slices, *how, reporter)
-    ends = np.cumsum([len(volume.slices) for volume in seen])
+    if settings.planes:  # slices along an axis share what those along others do not: see ``describe``
+        axes = np.repeat([stack.axis for stack in seen], [len(stack.slices) for stack in seen])
+        for axis in range(3):
+            features[axes == axis] -= features[axes == axis].mean(0)
+    ends = np.cumsum([len(stack.slices) for stack in seen])
     return np.split(features, ends[:-1]), source
 
 
@@ -160,17 +194,28 @@ def _compared(image: np.ndarray, side: int) -> np.ndarray:
     return np.round(match_brightness(resample_slices(image, (side, side)).clip(0, 1)) * 255).astype(np.uint8)
 
 
-def _expected_error(volume: SparseVolume, model: Model, reporter: Reporter) -> np.ndarray:
-    """The area in mm² that the model expects to have wrong on each slice: 1 - its largest probability, summed up."""
+def _expected_errors(volume: SparseVolume, model: Model, absent: np.ndarray, reporter: Reporter) -> list[np.ndarray]:
+    """The area in mm² that the model expects to have wrong across each slice, each row and each column of the image.
+
+    That is 1 - its largest probability, summed up; nothing is wrong on ``absent`` slices.
+    """
     info = model.info
     settings = SegmentSettings(flips=info.flips, largest_component=False, smoothing=info.smoothing)
     probability = predict_volume(volume, model, settings, reporter)
-    return (1 - probability.max(1)).sum((1, 2)).astype(float) * math.prod(info.spacing)
+    error, found = 1 - probability.max(1), []
+    error[absent] = 0
+    spacing = np.array([volume.spacing[0], *info.spacing])
+    for dimension, count in enumerate(volume.image.shape):
+        others = tuple(other for other in range(3) if other != dimension)
+        area = error.sum(others).astype(float) * spacing[list(others)].prod()
+        places = (np.arange(count) + 0.5) * len(area) / count - 0.5  # rows of the image on the model's grid
+        found.append(np.interp(places, np.arange(len(area)), area))
+    return found
 
 
 def _csv(suggestions: list[dict]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["order", "case", "slice", "gain"], lineterminator="\n")
+    writer = csv.DictWriter(text, ["order", "case", "axis", "slice", "gain"], lineterminator="\n")
     writer.writeheader()
     writer.writerows({"order": number, **found} for number, found in enumerate(suggestions, 1))
     return text.getvalue()

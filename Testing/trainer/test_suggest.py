@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from phantoms import refusal
+from phantoms import one_case, refusal
 
 import sparseseg_trainer.suggest as suggesting
 from sparseseg_trainer.cohort import load_case, read_cohort, read_rows, write_rows
@@ -79,9 +81,16 @@ def test_the_greedy_cover_reaches_its_share_of_the_best_and_its_gains_fall():
 def test_a_budget_for_several_volumes_goes_where_most_is_gained():
     drawn, untouched = cover(0, 10, 20, chosen=[1]), cover(0, 90)
     choices = choose([drawn, untouched], 3)
-    assert [(choice.volume, choice.slice) for choice in choices[:2]] == [(1, 0), (1, 1)]
+    assert [(choice.stack, choice.slice) for choice in choices[:2]] == [(1, 0), (1, 1)]
     assert len(choose([cover(0, 90, 180), cover(0, 90, 180)], 10, most=2)) == 4
     assert [choice.slice for choice in choose([cover(0, 90, candidates=[False, True])], 5)] == [1]
+
+
+def test_of_a_volume_of_several_stacks_no_more_slices_are_chosen_than_of_one():
+    stacks = [cover(0, 90, 180), cover(0, 90), cover(0, 90, 180)]
+    choices = choose(stacks, 10, most=3, volumes=["Ann", "Ann", "Bob"])
+    assert sum(choice.stack < 2 for choice in choices) == sum(choice.stack == 2 for choice in choices) == 3
+    assert {choice.stack for choice in choices} == {0, 1, 2}  # each has its own cover
 
 
 def test_features_tell_distant_slices_apart_and_are_the_same_again(dense_cohort):
@@ -138,6 +147,55 @@ def test_a_model_makes_the_gain_the_area_that_it_expects_to_have_wrong(tiny_coho
     assert gained == pytest.approx(np.minimum(probability, 1 - probability).sum() * 0.9 * 0.9, rel=1e-3)
     drawn = [line["gain"] for line in found if line["case"] != "case1"]
     assert len(drawn) == 2 * 11 and 0 < sum(drawn) < gained
+
+
+def test_slices_of_all_three_planes_are_suggested_and_those_drawn_across_any_count_as_chosen(tiny_cohort, tmp_path):
+    rows = read_rows(tiny_cohort)
+    rows[0] |= {"other_slices": "0:14"}
+    rows[1] |= {"label": "", "annotated_slices": ""}
+    write_rows(tiny_cohort, rows)
+    everything = SuggestSettings(budget=1000, planes=True, side=32, steps=20, batch=8)
+    found = suggest(tiny_cohort, everything, out=tmp_path / "next.csv")["suggestions"]
+
+    def of(case, axis, what):
+        return [line[what] for line in found if (line["case"], line["axis"]) == (case, axis)]
+
+    assert sorted(of("case0", 2, "slice")) == sorted({*range(1, 13)} - {7})
+    assert sorted(of("case0", 0, "slice")) == sorted({*range(28)} - {14})
+    assert all(sorted(of(case, 1, "slice")) == list(range(32)) for case in ("case0", "case1", "case2"))
+    # Chosen one after the other, the slices of an untouched stack cover each of its slices wholly
+    assert sum(of("case1", 0, "gain")) == pytest.approx(28, abs=0.01)
+    assert sum(of("case0", 0, "gain")) < 28 - 5
+    assert sum(of("case1", 2, "gain")) == pytest.approx(12, abs=0.01)
+    assert sum(of("case0", 2, "gain")) < 12 - 2
+    gains = [line["gain"] for line in found]
+    assert gains == sorted(gains, reverse=True)
+    with (tmp_path / "next.csv").open() as file:
+        written = [(row["case"], int(row["axis"]), int(row["slice"])) for row in csv.DictReader(file)]
+    assert written == [(line["case"], line["axis"], line["slice"]) for line in found]
+
+
+def test_a_budget_for_each_volume_counts_the_slices_of_all_its_planes(tiny_cohort):
+    settings = SuggestSettings(budget=5, per_volume=True, planes=True, side=32, steps=20, batch=8)
+    found = suggest(tiny_cohort, settings)["suggestions"]
+    assert Counter(line["case"] for line in found) == {"case0": 5, "case1": 5, "case2": 5}
+    assert len({(line["case"], line["axis"], line["slice"]) for line in found}) == 15
+
+
+def test_the_area_expected_to_be_wrong_is_summed_up_across_each_axis(files, monkeypatch):
+    volume = load_case(one_case(files))  # 14 slices of 32 x 28, voxels of 3 x 0.9 x 0.9 mm
+    probability = np.zeros((14, 2, 16, 28), np.float32)  # of a model whose rows are 1.8 mm
+    probability[:, 0] = 1
+    probability[5:7, 0, 4:8, 10], probability[5:7, 1, 4:8, 10] = 0.75, 0.25
+    probability[0] = 0.5
+    monkeypatch.setattr(suggesting, "predict_volume", lambda *_: probability)
+    model = SimpleNamespace(info=SimpleNamespace(flips=False, smoothing=0.0, spacing=(1.8, 0.9)))
+    slices, rows, columns = suggesting._expected_errors(volume, model, np.arange(14) < 1, Reporter())
+    one = 0.25 * 2 * 4
+    assert np.flatnonzero(slices).tolist() == [5, 6] and slices.sum() == pytest.approx(one * 1.8 * 0.9)
+    assert np.flatnonzero(columns).tolist() == [10] and columns.sum() == pytest.approx(one * 3 * 1.8)
+    assert np.argmax(rows) in range(8, 16) and len(rows) == 32  # each of two rows has what their common one has
+    assert rows.sum() == pytest.approx(2 * one * 3 * 0.9) and rows[8:16].min() > 0.7 * rows.max()
 
 
 def test_an_experiment_draws_the_most_representative_slices_of_the_structure(dense_cohort, tmp_path, monkeypatch):
