@@ -159,6 +159,9 @@ def suggest(
     per_volume: Annotated[
         bool | None, typer.Option("--per-volume", help="So many of each volume, not of all together.")
     ] = None,
+    planes: Annotated[
+        bool | None, typer.Option("--planes", help="Along all three axes of each volume, not along one.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A model trained on the cohort: then slices that it has wrong come first.")
     ] = None,
@@ -171,7 +174,7 @@ def suggest(
     """Say which slices to draw on next, best first; slices count from 0."""
 
     def work(reporter: Reporter) -> dict:
-        settings = settings_of(more, budget=budget, per_volume=per_volume, seed=seed, device=device)
+        settings = settings_of(more, budget=budget, per_volume=per_volume, planes=planes, seed=seed, device=device)
         return run_as_job("suggest", settings, reporter, cohort=cohort, model=model, out=out)
 
     finish(work, as_json)
@@ -238,6 +241,7 @@ def sparsify(
     extents: Annotated[bool, typer.Option("--extents", help="Note the first and last slice of the structure.")] = False,
     labeled: Annotated[str, typer.Option(help="How many cases, drawn at random, keep their label: 6, or 20%.")] = "",
     others: Annotated[str, typer.Option(help="What becomes of the others: unlabeled, or 'left out'.")] = "unlabeled",
+    planes: Annotated[bool, typer.Option("--planes", help="Choose and keep slices along all three axes.")] = False,
     seed: Annotated[int, typer.Option(help="Number that makes what is random repeatable.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -246,7 +250,7 @@ def sparsify(
     def work(reporter: Reporter) -> dict:
         from .sparsify import sparsify
 
-        return sparsify(cohort, out, slices, extents, labeled, others, seed, reporter)
+        return sparsify(cohort, out, slices, extents, labeled, others, seed, planes, reporter)
 
     finish(work, as_json)
 

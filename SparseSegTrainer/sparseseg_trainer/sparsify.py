@@ -15,7 +15,7 @@ from .case_loop import run_cases, summary_of
 from .cohort import read_cohort, write_cohort
 from .errors import InputError
 from .reporting import Reporter
-from .slices import from_slices, slice_axis
+from .slices import from_slices, slice_axes, slice_axis
 from .sparse_volume import read_drawn_slices
 from .volumes import read_geometry, write_label
 
@@ -30,38 +30,41 @@ def sparsify(
     labeled: str = "",
     others: str = UNLABELED,
     seed: int = 0,
+    planes: bool = False,
     reporter: Reporter | None = None,
 ) -> dict:
     """Writes a cohort into ``out`` whose labels keep only ``slices`` of those in ``cohort_folder``.
 
     ``slices`` is as in ``choose_slices``. Of several slices, those without a label are left out. With ``extents`` the
-    first and last labeled slice are marked too. ``labeled`` and ``others`` are as in ``keep_labels``. Images stay where
-    they are. What is random depends on ``seed`` and on the names of the cases. Returns {"cases": count, "failed":
-    [...]}. Raises InputError ("bad_slices", those of ``keep_labels`` and of ``read_cohort``).
+    first and last labeled slice are marked too. ``labeled`` and ``others`` are as in ``keep_labels``. With ``planes``
+    the slices are chosen along each of the image's axes, and kept from all three. Images stay where they are. What is
+    random depends on ``seed`` and on the names of the cases. Returns {"cases": count, "failed": [...]}. Raises
+    InputError ("bad_slices", those of ``keep_labels`` and of ``read_cohort``).
     """
-    check_slices(slices)  # a mistake in ``slices`` is the caller's, not each case's
+    check_slices(slices, planes)  # a mistake in ``slices`` is the caller's, not each case's
     out = Path(out)
     cohort = read_cohort(cohort_folder)
     refuse_same_folder(cohort.folder, out)
     labels = cohort.labels  # of all cases, before some lose theirs
     cases = keep_labels(cohort.cases, labeled, others, seed)
     failed, reporter = list(cohort.failed), reporter or Reporter()
-    ranked = _ranked(cases, reporter) if slices.strip().startswith("suggested:") else {}
+    ranked = _ranked(cases, planes, reporter) if slices.strip().startswith("suggested:") else {}
 
     def work(case: Case) -> Case:
-        best = ranked.get(case.name, [])
-        return case if labeled and case.label is None else _sparse_case(case, out, slices, extents, seed, best)
+        if labeled and case.label is None:
+            return case
+        return _sparse_case(case, out, slices, extents, planes, seed, ranked)
 
     sparse = run_cases(cases, failed, work, "sparsify", reporter)
     write_cohort(out, sparse, labels)
     return summary_of(len(sparse), failed)
 
 
-def _ranked(cases: list[Case], reporter: Reporter) -> dict[str, list[int]]:
-    """The labeled slices by case, the most representative first."""
+def _ranked(cases: list[Case], planes: bool, reporter: Reporter) -> dict[tuple[str, int], list[int]]:
+    """The labeled slices by case and axis, the most representative first."""
     from .suggest import SuggestSettings, ranked  # here: PyTorch takes seconds, and few schemes need it
 
-    return ranked(cases, SuggestSettings(), reporter)
+    return ranked(cases, SuggestSettings(planes=planes), reporter)
 
 
 def keep_labels(cases: Sequence[Case], labeled: str, others: str, seed: int) -> list[Case]:
@@ -102,8 +105,11 @@ def check_labeled(labeled: str, others: str) -> None:
         raise InputError("bad_slices", message, f'Write "{UNLABELED}" or "{LEFT_OUT}".')
 
 
-def check_slices(text: str) -> None:
-    """Raises InputError ("bad_slices") for what ``choose_slices`` does not understand."""
+def check_slices(text: str, planes: bool = False) -> None:
+    """Raises InputError ("bad_slices") for what ``choose_slices`` does not understand, and for all of three planes."""
+    if planes and text.strip() == "all":
+        message = "All slices are already the whole label: there is nothing to choose along the other axes."
+        raise InputError("bad_slices", message, 'Write other slices, such as "every:15", or leave planes out.')
     choose_slices(text, 100, tuple(range(100)), Random(0), list(range(100)))
 
 
@@ -181,25 +187,46 @@ def _slice_number(part: str, count: int) -> int:
     return round(fraction * (count - 1))
 
 
-def _sparse_case(case: Case, out: Path, slices: str, extents: bool, seed: int, ranked: Sequence[int]) -> Case:
+def _sparse_case(
+    case: Case, out: Path, slices: str, extents: bool, planes: bool, seed: int, ranked: dict[tuple[str, int], list[int]]
+) -> Case:
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no label.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
     axis = slice_axis(geometry) if case.axis is None else case.axis
-    dense, drawn = read_drawn_slices(case, geometry, axis)
+    dense, drawn = read_drawn_slices(replace(case, other_slices=()), geometry, axis)
     ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
     if slices.strip() == "all":  # a dense label stays one: nothing says that other slices are unknown
         return replace(case, **ends)
-    wanted = choose_slices(slices, len(dense), drawn, Random(f"{seed} {case.name}"), ranked)
+    if planes and case.annotated_slices is not None:
+        raise InputError(
+            "sparse_label",
+            f"Case {case.name} lists annotated slices: across the other axes its label is not whole.",
+            "Give a label of all slices and leave annotated_slices empty in cohort.csv, or leave planes out.",
+        )
+    label, kept = np.zeros_like(dense), {}
+    for dimension, along in enumerate(slice_axes(axis) if planes else (axis,)):
+        whole = np.moveaxis(dense, dimension, 0)
+        random = Random(f"{seed} {case.name}" + dimension * f" axis {along}")
+        kept[along] = _kept(case, along, whole, slices, random, ranked.get((case.name, along), []))
+        np.moveaxis(label, dimension, 0)[list(kept[along])] = whole[list(kept[along])]
+    path = out / "labels" / f"{case.name}.nrrd"
+    write_label(path, from_slices(label, axis), geometry)
+    others = tuple((along, index) for along in sorted(kept) if along != axis for index in kept[along])
+    return replace(case, label=path, annotated_slices=kept[axis], axis=axis, other_slices=others, **ends)
+
+
+def _kept(
+    case: Case, axis: int, dense: np.ndarray, slices: str, random: Random, ranked: Sequence[int]
+) -> tuple[int, ...]:
+    """Those of the chosen ``slices`` along ``axis`` that show something of ``dense``, a label cut along it."""
+    drawn = tuple(int(index) for index in np.flatnonzero(dense.any((1, 2))))
+    wanted = choose_slices(slices, len(dense), drawn, random, ranked)
     kept = tuple(index for index in wanted if index in drawn)
     if not kept:
         raise InputError(
             "empty_label",
-            f"Case {case.name}: the label is empty on slice {', '.join(map(str, wanted))}.",
+            f"Case {case.name}: the label is empty on slice {', '.join(map(str, wanted))} along axis {axis}.",
             f"Choose slices among {drawn[0]} to {drawn[-1]}.",
         )
-    label = np.zeros_like(dense)
-    label[list(kept)] = dense[list(kept)]
-    path = out / "labels" / f"{case.name}.nrrd"
-    write_label(path, from_slices(label, axis), geometry)
-    return replace(case, label=path, annotated_slices=kept, axis=axis, **ends)
+    return kept

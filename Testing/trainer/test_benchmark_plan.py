@@ -128,6 +128,8 @@ def test_a_cell_is_another_one_when_settings_data_or_drawn_slices_change_and_els
         assert not set(other) & set(keys(plan))
     redrawn = replace(plan, schemes=(plan.schemes[0], replace(plan.schemes[1], slices="1/3")))
     assert [a == b for a, b in zip(keys(redrawn), keys(plan), strict=True)] == [True, False, True]
+    planes = replace(plan, schemes=(replace(plan.schemes[0], planes=True), plan.schemes[1]))
+    assert [a == b for a, b in zip(keys(planes), keys(plan), strict=True)] == [False, True, True]
 
 
 def test_a_fold_learns_from_what_its_scheme_draws_and_is_measured_on_whole_labels(dense_cohort, tmp_path):
@@ -143,6 +145,18 @@ def test_a_fold_learns_from_what_its_scheme_draws_and_is_measured_on_whole_label
     test = read_cohort(data.test(fold))
     assert [case.label.resolve() for case in test.cases] == [data.cases[0].label.resolve()]
     assert data.left_out(plan.schemes[0]) == []
+
+
+def test_a_scheme_of_three_planes_draws_along_all_axes(dense_cohort, tmp_path):
+    plan = read_plan(written(tmp_path, **{"extents = true": "slices = 'every:4'\nplanes = true"}))
+    data = DataFolder.of(plan, plan.data[0], tmp_path / "out")
+    [fold] = folds(data.data, data.cases)
+    for case in read_cohort(data.training(plan.schemes[1], fold, Reporter())).cases:
+        assert len(case.annotated_slices) == 2 and {axis for axis, _ in case.other_slices} == {0, 1}
+    assert (
+        "All slices"
+        in refusal(read_plan, written(tmp_path, **{"extents = true": "slices = 'all'\nplanes = true"})).message
+    )
 
 
 def test_what_is_random_in_a_scheme_is_drawn_anew_for_every_seed_from_the_cases_that_are_learned_from(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 from phantoms import refusal
 
+import sparseseg_trainer.suggest as suggesting
 from sparseseg_trainer.cohort import load_case, read_cohort
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparsify import choose_slices, sparsify
+from sparseseg_trainer.suggest import SuggestSettings
 from sparseseg_trainer.volumes import read_geometry, read_label
 
 
@@ -136,3 +139,50 @@ def test_the_labeled_cases_are_a_number_or_a_share_and_the_others_may_be_left_ou
         error = refusal(sparsify, dense_cohort, tmp_path / "none", "all", False, labeled, others)
         assert error.code == "bad_slices"
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("slices", ["every:4", "suggested:2", "evenly:3", "consecutive:2", "15,7,14"])
+def test_of_three_planes_exactly_the_voxels_of_the_listed_slices_are_kept(dense_cohort, tmp_path, monkeypatch, slices):
+    monkeypatch.setattr(suggesting, "SuggestSettings", partial(SuggestSettings, side=32, steps=5, batch=8))
+    assert sparsify(dense_cohort, tmp_path / "out", slices, planes=True) == {"cases": 3, "failed": []}
+    for before, after in zip(read_cohort(dense_cohort).cases, read_cohort(tmp_path / "out").cases, strict=True):
+        geometry = read_geometry(before.image)
+        whole = read_label(before.label, geometry)
+        expected = np.zeros_like(whole)
+        for axis, number in [(2, number) for number in after.annotated_slices] + list(after.other_slices):
+            to_slices(expected, axis)[number] = to_slices(whole, axis)[number]
+            assert to_slices(expected, axis)[number].any()
+        assert np.array_equal(read_label(after.label, geometry), expected) and after.axis == 2
+        assert {axis for axis, _ in after.other_slices} == {0, 1}
+        volume = load_case(after)
+        assert np.array_equal(volume.label, expected) and volume.annotated == after.annotated_slices
+
+
+def test_each_axis_has_its_own_share_of_its_own_slices(dense_cohort, tmp_path):
+    sparsify(dense_cohort, tmp_path / "out", "every:4", planes=True)
+    sparsify(dense_cohort, tmp_path / "one", "every:4")
+    for before, after, one in zip(
+        *(read_cohort(tmp_path / name).cases for name in ("dense", "out", "one")), strict=True
+    ):
+        whole = read_label(before.label, read_geometry(before.image))
+        assert after.annotated_slices == one.annotated_slices and one.other_slices == ()
+        for axis in (0, 1):
+            labeled = tuple(np.flatnonzero(to_slices(whole, axis).any((1, 2))).tolist())
+            kept = [number for along, number in after.other_slices if along == axis]
+            assert kept == choose_slices("every:4", len(to_slices(whole, axis)), labeled, Random(0))
+
+
+def test_three_planes_need_a_whole_label_and_a_choice(dense_cohort, tiny_cohort, tmp_path):
+    error = refusal(sparsify, dense_cohort, tmp_path / "out", "all", False, "", "unlabeled", 0, True)
+    assert error.code == "bad_slices" and not (tmp_path / "out").exists()
+    summary = sparsify(tiny_cohort, tmp_path / "out", planes=True)
+    assert [failure["code"] for failure in summary["failed"]] == ["sparse_label"] * 3
+
+
+def test_slices_across_other_axes_are_forgotten_where_they_are_not_chosen(dense_cohort, tmp_path):
+    sparsify(dense_cohort, tmp_path / "planes", "every:3", planes=True)
+    sparsify(tmp_path / "planes", tmp_path / "out", "central")
+    [case, *_] = read_cohort(tmp_path / "out").cases
+    assert case.annotated_slices == (7,) and case.other_slices == ()
+    label = read_label(case.label, read_geometry(case.image))
+    assert np.flatnonzero(label.any((1, 2))).tolist() == [7]

@@ -71,7 +71,8 @@ class DataFolder:
     def _drawn(self, scheme: Scheme, reporter: Reporter) -> Path:
         folder = self._scheme_folder(scheme)
         if not (folder / FILE_NAME).is_file():
-            sparse = sparsify(self._dense(), folder, scheme.slices, scheme.extents, seed=scheme.seed, reporter=reporter)
+            how = {"extents": scheme.extents, "planes": scheme.planes, "seed": scheme.seed}
+            sparse = sparsify(self._dense(), folder, scheme.slices, **how, reporter=reporter)
             if not sparse["cases"]:
                 (folder / FILE_NAME).unlink()
                 raise _nothing_drawn(scheme)

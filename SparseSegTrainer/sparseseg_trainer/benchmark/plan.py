@@ -46,6 +46,7 @@ class Scheme:
     extents: bool = False
     labeled: str = ""
     others: str = UNLABELED
+    planes: bool = False
     seed: int = 0  # that of the cell
 
     def of(self, seed: int) -> Scheme:
@@ -57,7 +58,8 @@ class Scheme:
     def drawn(self) -> list:
         """What a cohort that is made with it depends on, in JSON's types."""
         random = [self.labeled, self.others, self.seed]
-        return [self.name, self.slices, self.extents, *(random if random != ["", UNLABELED, 0] else [])]
+        planes = ["planes"] if self.planes else []
+        return [self.name, self.slices, self.extents, *(random if random != ["", UNLABELED, 0] else []), *planes]
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _check(plan: Plan) -> None:
     if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise _bad("The seeds are missing or repeated.", "Write seeds = [0, 1, 2], or leave them out.")
     for scheme in plan.schemes:
-        check_slices(scheme.slices)
+        check_slices(scheme.slices, scheme.planes)
         check_labeled(scheme.labeled, scheme.others)
     for data in plan.data:
         if data.parts < 2 or data.cases < 0:
