@@ -138,6 +138,7 @@ class TrainSettings:
     consistency: Consistency | None = None
     volumetric: Volumetric | None = None
     augmentation: Augmentation | None = None
+    target_augmentation: Augmentation | None = None  # of the network that learns from pseudo labels
     test_flips: bool | None = None  # average the predictions over mirrored slices (only if trained with flips)
     largest_component: bool | None = None  # keep the largest connected part of each class
     fill_holes: bool | None = None  # fill what a class encloses

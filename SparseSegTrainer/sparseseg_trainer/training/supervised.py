@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..network_shape import NetworkShape
 from ..segmentation_network import build_network
-from .augmentation import augment
+from .augmentation import Augmentation, augment
 from .loop import Run, Stage, seeded, train_stage
 from .losses import segmentation_loss
 from .sampling import mixed_batches
@@ -55,10 +55,15 @@ def steps_for(settings: TrainSettings, slices: int) -> int:
     return settings.steps or math.ceil(slices / settings.batch)
 
 
-def look_up(run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The slices of these numbers (B, channels, rows, columns) and their ``labels`` (B, rows, columns), augmented."""
+def look_up(
+    run: Run, numbers: Tensor, labels: Tensor, generator: torch.Generator, how: Augmentation | None = None
+) -> tuple[Tensor, Tensor]:
+    """The slices of these numbers (B, channels, rows, columns) and their ``labels`` (B, rows, columns), augmented.
+
+    ``how``, if not as the setting ``augmentation`` says.
+    """
     images = run.data.batch(numbers, run.settings.context).to(run.device)
-    return augment(images, labels.to(run.device), run.data.classes, run.settings.augmentation, generator)
+    return augment(images, labels.to(run.device), run.data.classes, how or run.settings.augmentation, generator)
 
 
 def train_supervised(run: Run, parts: list[tuple[Tensor, float]]) -> nn.Module:

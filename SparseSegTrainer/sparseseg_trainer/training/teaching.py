@@ -13,7 +13,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..network_shape import NetworkShape
-from ..prediction import probabilities
 from .consistency import noisy, ramp_up
 from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
@@ -105,9 +104,16 @@ def taught(lesson: Lesson, how: Consistency) -> Tensor:
     return answer(lesson.teacher, noisy(lesson.unlabelled, how.noise, how.noise_limit, lesson.generator))
 
 
+@torch.no_grad()
 def answer(teacher: nn.Module, images: Tensor) -> Tensor:
-    """The teacher's probabilities as a constant. Its batch normalization uses its averaged statistics."""
-    return probabilities(teacher, images).clone()  # what inference mode made cannot take part in a loss
+    """The teacher's probabilities as a constant.
+
+    Its batch normalization uses the statistics of these images, as the student's does and as in the public
+    implementations: with its averages, which are of other slices, it would differ from the student for that alone.
+    """
+    teacher.train()
+    with _averages_kept(teacher):
+        return teacher(images).float().softmax(1)
 
 
 def train_semi_supervised(

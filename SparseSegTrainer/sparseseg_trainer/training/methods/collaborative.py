@@ -80,7 +80,7 @@ def train_target(run: Run, semi: nn.Module | None, fused: Tensor, numbers: Tenso
         return mixed_batches(parts, run.settings.batch, steps, generator)
 
     def batch_loss(network, numbers, generator):
-        images, labels = look_up(run, numbers, fused[numbers], generator)
+        images, labels = look_up(run, numbers, fused[numbers], generator, settings.target_augmentation)
         weights = settings.beta, settings.gamma_certain, settings.gamma_uncertain
         return collaborative_loss(network(images), labels, *weights, settings.uncertain).mean()
 
