@@ -20,7 +20,7 @@ from sparseseg_trainer.training.methods.ua_mt import certain
 from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.pseudo_labels import reached
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
-from sparseseg_trainer.training.teaching import Lesson, both_logits, student_loss, taught
+from sparseseg_trainer.training.teaching import Lesson, answer, both_logits, student_loss, taught
 
 PAPER = resolve(TrainSettings(preset="paper"))
 
@@ -122,6 +122,18 @@ def test_the_teacher_sees_noise_and_is_not_trained():
     assert not target.requires_grad
     logit = torch.log(target[0, 1] / target[0, 0]).item()
     assert 0 < abs(logit) <= 0.2
+
+
+def test_the_teacher_normalizes_with_the_statistics_of_what_it_answers_for_and_keeps_its_averages():
+    teacher = nn.Sequential(nn.BatchNorm2d(2, affine=False))
+    bright = torch.rand(4, 2, 8, 8) + 5  # nothing that its averages, 0 and 1, know of
+    found = answer(teacher.eval(), bright)
+    expected = (bright - bright.mean((0, 2, 3), keepdim=True)) / bright.var(
+        (0, 2, 3), correction=0, keepdim=True
+    ).sqrt()
+    assert torch.allclose(found, expected.softmax(1), atol=1e-3)
+    assert torch.equal(teacher[0].running_mean, torch.zeros(2)) and teacher[0].momentum == 0.1
+    assert not found.requires_grad
 
 
 def test_entropy_of_an_undecided_teacher_is_the_logarithm_of_the_number_of_classes():

@@ -21,6 +21,7 @@ from sparseseg_trainer.labels import Label
 from sparseseg_trainer.models import load_model
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
@@ -89,6 +90,16 @@ def test_another_seed_gives_other_weights(tiny_cohort, tmp_path, uninterrupted):
     train(tiny_cohort, tmp_path / "other", TrainSettings(**TINY, seed=1))
     first, second = weights(uninterrupted), weights(tmp_path / "other")
     assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_only_the_target_network_sees_its_own_augmentation(tiny_cohort, tmp_path, uninterrupted):
+    train(tiny_cohort, tmp_path / "other", TrainSettings(**TINY, target_augmentation=Augmentation(inversion=1.0)))
+    curves = [(model / "training.csv").read_text().splitlines() for model in (uninterrupted, tmp_path / "other")]
+    stages = {
+        stage: [[row for row in rows if row.startswith(stage)] for rows in curves] for stage in ("semi", "target")
+    }
+    assert stages["semi"][0] == stages["semi"][1] and stages["target"][0] != stages["target"][1]
+    assert stages["semi"][0] and stages["target"][0]
 
 
 @pytest.mark.parametrize(("stage", "reports"), [("semi", 3), ("target", 0), ("target", 5)])
