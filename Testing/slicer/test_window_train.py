@@ -60,6 +60,7 @@ def test_a_cancelled_training_is_resumed_after_a_restart_and_tells_what_it_has_r
     a_window, panel, a_cohort, monkeypatch
 ):
     panel.ui.asideBox.value = 1
+    panel.moreSettings |= {"epochs": 30}  # long enough that it does not end before it hears of the cancel
     click(panel.ui.trainButton)
     assert "Slicer can be used meanwhile" in panel.ui.instruction.text
     waitFor(lambda: panel.plot.points("semi/dice"))
