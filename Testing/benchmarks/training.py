@@ -24,10 +24,12 @@ from sparseseg_trainer.cohort import read_cohort, write_cohort
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
+from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
+from sparseseg_trainer.volumes import read_label
 
 
 class Log(Reporter):
@@ -91,9 +93,11 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
     results = {case.name: case for case in read_cohort(folder / "result").cases}
     dice = {}
     for case in held_out:
-        truth, predicted = load_case(case), load_case(results[case.name], need_label=False).label
-        classes = range(1, len(cohort.labels) + 1)
-        dice[case.name] = round(mean_dice(predicted, truth.label, truth.spacing, classes), 4)
+        truth = load_case(case)
+        predicted = to_slices(read_label(results[case.name].label, truth.geometry), truth.axis)  # empty: a Dice of 0
+        classes = [label.value for label in cohort.labels]
+        score = mean_dice(predicted, truth.file_values(truth.label), truth.spacing, classes)
+        dice[case.name] = round(score, 4)
     return {
         "data": arguments.data.name,
         "held_out": arguments.held_out_group or "every fifth",
