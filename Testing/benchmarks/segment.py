@@ -2,7 +2,8 @@
 
     python Testing/benchmarks/segment.py --data ../shared/data/left_atrium --out build/bench/segment.jsonl
 
-The network is that of the default preset with random weights: they cost what trained ones do.
+The network and the resolution are those of the default preset on the left atrium, the weights random: they cost what
+trained ones do.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.segmentation_network import SegmentationNetwork
 from sparseseg_trainer.training.presets import BALANCED
 
+SPACING = (0.83, 0.83)  # mm, of ``BALANCED["pixels"]`` on a slice of these data
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,10 +34,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     image = read_cohort(arguments.data).cases[0].image
-    shape = NetworkShape(1, 1, BALANCED["width"], BALANCED["depth"], BALANCED["stride"])
+    shape = NetworkShape(BALANCED["context"], 1, BALANCED["width"], BALANCED["depth"], BALANCED["stride"])
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        save_model(model, SegmentationNetwork(shape), ModelInfo(shape, (default_label(1),), (1.25, 1.25)), "# Test\n")
+        save_model(model, SegmentationNetwork(shape), ModelInfo(shape, (default_label(1),), SPACING), "# Test\n")
         program = Path(sys.executable).with_name("sparseseg")
         start = time.perf_counter()
         subprocess.run([program, "segment", image, "--model", model, "--out", Path(folder) / "out"], check=True)
