@@ -20,7 +20,7 @@ from ..cohort_grid import CohortGrid, choose_grid, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
-from ..slices import slice_axis, slice_spacing
+from ..slices import slice_axes, slice_axis, slice_spacing
 from ..sparse_volume import SparseVolume, load_case
 from ..volumes import read_geometry
 from .drawings import known_lines, working_label
@@ -183,8 +183,8 @@ class MeasuredCase:
         """Reads the header. Raises InputError as ``read_geometry`` does."""
         geometry = read_geometry(case.image, case.name)
         axis = slice_axis(geometry) if case.axis is None else case.axis
-        columns, rows = (geometry.size[other] for other in range(3) if other != axis)
-        return cls(case, geometry.size[axis], (rows, columns), slice_spacing(geometry, axis)[1:])
+        count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
+        return cls(case, count, (rows, columns), slice_spacing(geometry, axis)[1:])
 
 
 def measure(cohort: Cohort, pixels: int, failed: list[CaseFailure], reporter: Reporter):

@@ -75,8 +75,8 @@ AUGMENTATION = Augmentation(
     blur=0.2,
 )
 
-# Chosen on 48 + 16 of the left-atrium benchmark's training cases, never on those held out. A stride of 2 gives a CPU
-# four times the steps in the same time, and small batches learn more a second than large ones.
+# Chosen on the left-atrium benchmark's training cases, never on those held out; but see docs/benchmarks.md on FAST. A
+# stride of 2 gives a CPU four times the steps in the same time, and small batches learn more a second than large ones.
 BALANCED = PAPER | {
     "absence": True,
     "absence_share": 0.25,
