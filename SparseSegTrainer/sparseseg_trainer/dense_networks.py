@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from monai.networks.blocks import DenseBlock
 from torch import Tensor, nn
 
+from .devices import fast_numbers
 from .network_shape import NetworkShape
 from .networks import unet
-from .volume_networks import fast_numbers, mean_answer
+from .volume_networks import mean_answer
 
 SMALLEST = 32  # pixels that the network of slices needs along each side
 GROWTH, LAYERS = 0.75, 3  # features that a layer adds, of ``width``; layers of a block, times ``depth``

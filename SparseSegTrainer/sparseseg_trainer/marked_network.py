@@ -6,8 +6,8 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from .devices import fast_numbers
 from .network_shape import HALVINGS, NetworkShape
-from .volume_networks import fast_numbers
 
 
 class MarkedUNet(nn.Module):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dense_networks import DenseVoxNet, Representative
+from .devices import fast_numbers
 from .marked_network import MarkedUNet
 from .network_shape import NetworkShape
 from .networks import unet
@@ -37,7 +38,7 @@ class SegmentationNetwork(nn.Module):
         return self._logits(images)[..., :rows, :columns]
 
     def _logits(self, images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+        with fast_numbers(images):
             if self.stride == 1:
                 return self.network(images).float()
             folded = F.pixel_unshuffle(images, self.stride).contiguous(memory_format=torch.channels_last)

@@ -12,6 +12,7 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from .devices import fast_numbers
 from .network_shape import NetworkShape
 
 LAYERS = (1, 2, 3, 3, 3)  # convolutions of the V-Net's levels, from full resolution downwards
@@ -138,8 +139,3 @@ class TwoVNets(nn.Module):
 def mean_answer(logits: list[Tensor]) -> Tensor:
     """Logits whose softmax is the mean of that of several ``logits`` of one shape (B, C + 1, ...)."""
     return torch.stack([own.softmax(1) for own in logits]).mean(0).clamp_min(1e-12).log()
-
-
-def fast_numbers(images: Tensor) -> torch.autocast:
-    """Within it a GPU computes with 16 bits where that is enough."""
-    return torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda)

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..files import whole_file
 from ..reporting import Reporter, TimeLeft
@@ -168,11 +169,11 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.averaging, 1 - 1 / (1 + self.steps_done))
-        pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
+        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        get_ema_multi_avg_fn(decay)(means, values, None)
         for mean, value in pairs:
-            if value.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:  # the number of batches that a batch norm has seen
+            if not value.is_floating_point():  # the number of batches that a batch norm has seen
                 mean.copy_(value)
 
 

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import fast_numbers
 from ..network_shape import NetworkShape
-from ..volume_networks import Decoder, VNet, convolution, fast_numbers
+from ..volume_networks import Decoder, VNet, convolution
 
 EMBEDDED = 32  # features of the voxels that SS-Net compares
 
