@@ -17,14 +17,20 @@ BRIGHTNESS = 0.35  # mean of a volume's intensities
 
 @dataclass(frozen=True)
 class CohortGrid:
-    """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns)."""
+    """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns).
+
+    ``field_of_view`` is the side in mm (of a square of the same area) that every slice is taken to have, whatever the
+    spacing in its file; None: that spacing holds.
+    """
 
     spacing: tuple[float, float]
-    shape: tuple[int, int]
+    shape: tuple[int, int] = (0, 0)
+    field_of_view: float | None = None
 
     def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
         """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
-        fine = (rows * spacing[0] / self.spacing[0], columns * spacing[1] / self.spacing[1])
+        factor = self.field_of_view / side_of_view((rows, columns), spacing) if self.field_of_view else 1.0
+        fine = (factor * rows * spacing[0] / self.spacing[0], factor * columns * spacing[1] / self.spacing[1])
         return max(1, round(fine[0])), max(1, round(fine[1]))
 
 
@@ -75,20 +81,33 @@ def _windows(size, shape):
     return inner, outer
 
 
-def choose_grid(sizes: list[tuple[int, int]], spacings: list[tuple[float, float]], pixels: int) -> CohortGrid:
+def side_of_view(size: tuple[int, int], spacing: tuple[float, float]) -> float:
+    """Side in mm of the square that is as large as a slice of that many pixels and that spacing in mm."""
+    return math.sqrt(math.prod(size) * math.prod(spacing))
+
+
+def choose_grid(
+    sizes: list[tuple[int, int]],
+    spacings: list[tuple[float, float]],
+    pixels: int,
+    field_of_view: float | None = None,
+) -> CohortGrid:
     """Working grid on which the median slice has about ``pixels`` pixels, never finer than the median image.
 
-    ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case.
+    ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case; ``field_of_view`` as in ``CohortGrid``.
     """
+    if field_of_view:
+        factors = [field_of_view / side_of_view(*pair) for pair in zip(sizes, spacings, strict=True)]
+        spacings = [(rows * by, columns * by) for (rows, columns), by in zip(spacings, factors, strict=True)]
     extent = np.median(np.array(sizes) * np.array(spacings), 0)
     finest = np.median(np.array(spacings), 0)
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
     spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
-    grid = CohortGrid(spacing, (0, 0))
+    grid = CohortGrid(spacing)
     working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
     # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
     large = np.percentile(working, SIZE_PERCENTILE, axis=0) - 2
-    return CohortGrid(spacing, padded_shape(large))
+    return CohortGrid(spacing, padded_shape(large), field_of_view)
 
 
 def padded_shape(size) -> tuple[int, int]:

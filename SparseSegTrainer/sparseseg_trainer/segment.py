@@ -137,7 +137,7 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     info = model.info
     device = next(model.network.parameters()).device
     count, rows, columns = volume.image.shape
-    size = CohortGrid(info.spacing, (0, 0)).size(rows, columns, volume.spacing[1:])
+    size = CohortGrid(info.spacing, field_of_view=info.field_of_view).size(rows, columns, volume.spacing[1:])
     chunks = [resample_slices(volume.image[window], size) for window in _windows(count)]
     image = match_brightness(np.concatenate(chunks), info.brightness)
     if info.network.volumetric:

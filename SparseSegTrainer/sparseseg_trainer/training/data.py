@@ -16,14 +16,13 @@ from torch import Tensor
 
 from ..case_loop import run_cases
 from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import CohortGrid, choose_grid, placed, to_working_grid
+from ..cohort_grid import CohortGrid, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
-from ..slices import slice_axes, slice_axis, slice_spacing
 from ..sparse_volume import SparseVolume, load_case
-from ..volumes import read_geometry
 from .drawings import known_lines, working_label
+from .measuring import MeasuredCase, measure, some_left
 from .memory import resident_bytes
 
 MAX_CLASSES = 100
@@ -131,18 +130,24 @@ def prepare(
     pixels: int,
     reporter: Reporter,
     grid: CohortGrid | None = None,
+    size_by: str = "spacing",
     need_label: bool = True,
 ) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
-    ``grid`` is that of another cohort, to be used for this one too. Cases that cannot be used are in ``failed``, those
-    without a label among them if ``need_label``. Raises ``InputError`` if none is left or the disk is full.
+    ``grid`` is that of another cohort, to be used for this one too; else ``size_by`` is as in the settings. Cases that
+    cannot be used are in ``failed``, those without a label among them if ``need_label``. Raises ``InputError`` if none
+    is left or the disk is full.
     """
-    current = fingerprint(cohort, pixels) + (repr(grid) if grid else "") + ("" if need_label else " unlabelled too")
+    current = fingerprint(cohort, pixels) + (repr(grid) if grid else size_by)
+    current += "" if need_label else " unlabelled too"
     index = folder / "index.json"
     if not index.exists() or json.loads(index.read_text())["fingerprint"] != current:
         index.unlink(missing_ok=True)  # it belongs to the files that are replaced now
-        _write_cache(cohort, folder, pixels, current, reporter, grid, need_label)
+        failed: list[CaseFailure] = []
+        _check_classes(cohort)
+        measured, own_grid = measure(cohort, pixels, "spacing" if grid else size_by, failed, reporter)
+        _write_cache(folder, current, measured, grid or own_grid, need_label, failed, reporter)
     content = json.loads(index.read_text())
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
     failed = [CaseFailure(**failure) for failure in content["failed"]]
@@ -169,51 +174,16 @@ def fingerprint(cohort: Cohort, pixels: int) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class MeasuredCase:
-    """A case's slices by the header of its image alone: how many, rows and columns, and their spacing in mm."""
-
-    case: Case
-    count: int
-    size: tuple[int, int]
-    spacing: tuple[float, float]
-
-    @classmethod
-    def of(cls, case: Case) -> MeasuredCase:
-        """Reads the header. Raises InputError as ``read_geometry`` does."""
-        geometry = read_geometry(case.image, case.name)
-        axis = slice_axis(geometry) if case.axis is None else case.axis
-        count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
-        return cls(case, count, (rows, columns), slice_spacing(geometry, axis)[1:])
-
-
-def measure(cohort: Cohort, pixels: int, failed: list[CaseFailure], reporter: Reporter):
-    """The cases whose headers can be read, and the grid for them; the others join ``failed``.
-
-    Raises InputError ("no_case") if none is left.
-    """
-    measured = _some(run_cases(cohort.cases, failed, MeasuredCase.of, "measure", reporter))
-    return measured, choose_grid([found.size for found in measured], [found.spacing for found in measured], pixels)
-
-
 def _write_cache(
-    cohort: Cohort,
     folder: Path,
-    pixels: int,
     current: str,
-    reporter: Reporter,
-    grid: CohortGrid | None,
+    measured: list[MeasuredCase],
+    grid: CohortGrid,
     need_label: bool,
+    failed: list[CaseFailure],
+    reporter: Reporter,
 ) -> None:
-    if len(cohort.labels) > MAX_CLASSES:
-        raise InputError(
-            "too_many_labels",
-            f"The cohort has {len(cohort.labels)} labels.",
-            f"Train at most {MAX_CLASSES} labels at once.",
-        )
-    failed: list[CaseFailure] = []
-    measured, own_grid = measure(cohort, pixels, failed, reporter)
-    grid = grid or own_grid
+    """Write the slices of the ``measured`` cases; those that cannot be used join ``failed``."""
     spacings = {found.case.name: found.spacing for found in measured}
     with (
         whole_file(folder / IMAGES) as image_file,
@@ -222,7 +192,7 @@ def _write_cache(
         label_file.open("wb") as labels,
     ):
         work = _appender(grid, spacings, images, labels, need_label)
-        prepared = _some(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
+        prepared = some_left(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
     content = {
         "fingerprint": current,
         "grid": asdict(grid),
@@ -232,10 +202,13 @@ def _write_cache(
     write_text(folder / "index.json", json.dumps(content))
 
 
-def _some(found: list) -> list:
-    if not found:
-        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
-    return found
+def _check_classes(cohort: Cohort) -> None:
+    if len(cohort.labels) > MAX_CLASSES:
+        raise InputError(
+            "too_many_labels",
+            f"The cohort has {len(cohort.labels)} labels.",
+            f"Train at most {MAX_CLASSES} labels at once.",
+        )
 
 
 def _appender(

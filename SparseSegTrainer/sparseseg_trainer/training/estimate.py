@@ -19,9 +19,9 @@ from ..registration import registration_loss, shipped_network
 from ..reporting import Reporter
 from ..segmentation_network import SegmentationNetwork, build_network
 from .augmentation import augment
-from .data import MeasuredCase, measure
 from .keys import PSEUDO_LABELED, learns_from_whole_volumes
 from .losses import segmentation_loss
+from .measuring import MeasuredCase, measure
 from .memory import available_bytes, needed_bytes
 from .presets import resolve
 from .pseudo_labels import CHUNK
@@ -52,7 +52,7 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
     if not learns_from_whole_volumes(settings.method, settings.dimensions):
         source.cases = [case for case in source.cases if case.label is not None]
     failed: list[CaseFailure] = []
-    measured, grid = measure(source, settings.pixels, failed, reporter)
+    measured, grid = measure(source, settings.pixels, settings.size_by, failed, reporter)
     slices = sum(found.count for found in measured)
     needed = needed_bytes(settings, slices, grid.shape, device)
     if device.type == "cuda" and needed > available_bytes(device):

@@ -80,6 +80,12 @@ values: {classes}{several if settings["method"] == "collaborative" else ""}.
 """
 
 
+def _view_note(info: ModelInfo) -> str:
+    if not info.field_of_view:
+        return ""
+    return f" if the field of view is {info.field_of_view:.0f} mm, which is assumed whatever the spacing in the file"
+
+
 def _figures_note(info: ModelInfo) -> str:
     """What was measured, and what it is worth."""
     figures = info.figures
@@ -107,7 +113,7 @@ no medical device.
 
 - Method `{settings["method"]}`, preset `{settings["preset"]}`, seed {settings["seed"]}, {notes["seconds"]:.0f} s.
 - Trained on {len(notes["cases"])} volumes with {notes["drawn_slices"]} labeled slices.
-- Slices along {axis}, {info.spacing[0]:.3f} x {info.spacing[1]:.3f} mm a pixel.
+- Slices along {axis}, {info.spacing[0]:.3f} x {info.spacing[1]:.3f} mm a pixel{_view_note(info)}.
 {_figures_note(info)}
 {_pseudo_label_note(info)}\
 Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in

@@ -18,6 +18,7 @@ PAPER = {
     "absence": False,
     "absence_share": 0.0,
     "dimensions": 2,
+    "size_by": "spacing",
     "pixels": 0,
     "context": 0,
     "width": 16,
@@ -80,6 +81,7 @@ AUGMENTATION = Augmentation(
 BALANCED = PAPER | {
     "absence": True,
     "absence_share": 0.25,
+    "size_by": "auto",
     "pixels": 16000,
     "width": 16,
     "stride": 2,

@@ -76,7 +76,7 @@ def train(
         return _finished_summary(out / "summary.json", described)
     (out / "summary.json").unlink(missing_ok=True)
     source, aside = keep_aside(source, settings.validation, settings.seed)
-    data = prepare(source, work / "data", settings.pixels, reporter, need_label=not whole)
+    data = prepare(source, work / "data", settings.pixels, reporter, size_by=settings.size_by, need_label=not whole)
     if not settings.absence:
         data.forget_absence()
     _start_checkpoint(work, described, resume)
@@ -176,6 +176,7 @@ def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
         network=network_shape(run),
         labels=tuple(source.labels),
         spacing=run.data.grid.spacing,
+        field_of_view=run.data.grid.field_of_view,
         axis=_common_axis(run.data, source),
         brightness=BRIGHTNESS,
         flips=settings.test_flips,

@@ -1,0 +1,120 @@
+"""By what the slices of a cohort are brought to one scale: the spacing in their files, or their field of view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phantoms import GEOMETRY, ellipsoid_volume
+
+from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
+from sparseseg_trainer.cohort_grid import choose_grid
+from sparseseg_trainer.labels import Label
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.segment import segment
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.measuring import measure
+from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.train import train
+from sparseseg_trainer.volumes import read_image, write_image, write_label
+
+
+class Warnings(Reporter):
+    """Keeps what the user is warned of."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def warn(self, message):
+        self.messages.append(message)
+
+
+def cohort(folder, factors, borders=(0,)):
+    """Phantoms whose files say ``factors`` times their spacing, with ``borders`` pixels of noise around them."""
+    cases, rng = [], np.random.default_rng(0)
+    for number, factor in enumerate(factors):
+        border = borders[number % len(borders)]
+        around = ((0, 0), (border, border), (border, border))
+        image, label = (np.pad(array, around) for array in ellipsoid_volume(number))
+        image[image == 0] = rng.integers(250, 350, (image == 0).sum())
+        along = tuple(reversed(image.shape))
+        spacing = (GEOMETRY.spacing[0] * factor, GEOMETRY.spacing[1] * factor, GEOMETRY.spacing[2])
+        geometry = replace(GEOMETRY, size=along, spacing=spacing)
+        case = Case(f"case{number}", folder / f"dense/i{number}.nrrd", folder / f"dense/l{number}.nrrd")
+        write_image(case.image, image, geometry)
+        write_label(case.label, label, geometry)
+        cases.append(case)
+    write_cohort(folder / "dense", cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
+    sparsify(folder / "dense", folder / "sparse")
+    return folder / "sparse"
+
+
+def field_of_view(folder, size_by="auto", reporter=None):
+    return measure(read_cohort(folder), 0, size_by, [], reporter or Reporter())[1].field_of_view
+
+
+WRONG = (0.5, 1.0, 2.0) * 4
+
+
+def test_spacings_by_which_structures_grow_with_the_field_of_view_are_not_believed_and_the_user_is_told(tmp_path):
+    folder, reporter = cohort(tmp_path, WRONG), Warnings()
+    assert field_of_view(folder, reporter=reporter) == pytest.approx(0.9 * (28 * 32) ** 0.5)
+    assert len(reporter.messages) == 1 and "size_by" in reporter.messages[0]
+
+
+def test_who_trusts_the_spacing_is_obeyed(tmp_path):
+    reporter = Warnings()
+    assert field_of_view(cohort(tmp_path, WRONG), "spacing", reporter) is None
+    assert not reporter.messages
+
+
+def test_true_spacings_are_believed_whatever_the_fields_of_view(tmp_path):
+    assert field_of_view(cohort(tmp_path, (1.0,) * 12, borders=(0, 10, 30))) is None
+
+
+def test_a_few_cases_are_too_few_to_doubt_the_spacing(tmp_path):
+    assert field_of_view(cohort(tmp_path, WRONG[:9])) is None
+
+
+def test_a_label_that_cannot_be_read_is_left_out_of_the_decision(tmp_path):
+    folder = cohort(tmp_path, WRONG)
+    (folder / "labels/case4.nrrd").write_bytes(b"not a label")
+    assert field_of_view(folder) is None  # one too few is left
+
+
+@pytest.mark.parametrize(("name", "doubted"), [("promise12", True), ("left_atrium", False), ("hippocampus", False)])
+def test_of_the_real_cohorts_the_one_whose_spacing_was_lost_is_doubted(data_dir, tmp_path, name, doubted):
+    sparsify(data_dir / name, tmp_path / "sparse")
+    assert bool(field_of_view(tmp_path / "sparse")) == doubted
+
+
+@given(
+    size=st.tuples(st.integers(20, 300), st.integers(20, 300)),
+    factor=st.floats(0.1, 10),
+    pixels=st.integers(2000, 9000),
+)
+def test_on_a_grid_by_field_of_view_the_size_of_a_slice_does_not_depend_on_its_spacing(size, factor, pixels):
+    grid = choose_grid([size, (100, 120)], [(0.5, 0.6), (1.0, 1.0)], pixels, field_of_view=110.0)
+    rows, columns = grid.size(*size, (0.5, 0.6))
+    again = grid.size(*size, (0.5 * factor, 0.6 * factor))
+    assert again == pytest.approx((rows, columns), abs=1)  # rounding
+    sides = rows * grid.spacing[0], columns * grid.spacing[1]
+    assert (sides[0] * sides[1]) ** 0.5 == pytest.approx(110, rel=0.1)
+
+
+def test_a_model_by_field_of_view_segments_a_volume_alike_whatever_spacing_its_file_has(tmp_path):
+    folder = cohort(tmp_path, (1.0, 2.0))
+    settings = TrainSettings(preset="fast", width=4, epochs=1, semi_epochs=2, K1=1, K2=1, steps=2, pixels=0)
+    train(folder, tmp_path / "model", replace(settings, size_by="field_of_view", pseudo_labels=False))
+    image, _ = ellipsoid_volume(5)
+    for name, factor in (("true", 1.0), ("wrong", 3.0)):
+        spacing = (*(factor * side for side in GEOMETRY.spacing[:2]), GEOMETRY.spacing[2])
+        write_image(tmp_path / f"{name}.nrrd", image, replace(GEOMETRY, spacing=spacing))
+    segment([tmp_path / "true.nrrd", tmp_path / "wrong.nrrd"], tmp_path / "model", tmp_path / "out")
+    labels = [read_image(tmp_path / f"out/labels/{name}.nrrd").array for name in ("true", "wrong")]
+    assert labels[0].any() and np.array_equal(*labels)
+    assert "whatever the spacing in the file" in (tmp_path / "model/README.md").read_text()
