@@ -90,7 +90,7 @@ def _spacing_is_doubtful(measured: list[MeasuredCase], reporter: Reporter) -> bo
     if doubtful:
         reporter.warn(
             "What was drawn is larger in mm where the field of view is larger, as if all volumes showed the same: the "
-            "spacing in the files seems to be wrong, so all are brought to one field of view. If it is right, set "
-            "size_by to spacing."
+            "spacing in the files seems to be wrong, so all are brought to one field of view. If it is right, train "
+            "on the command line with --set size_by=spacing."
         )
     return doubtful
