@@ -1,4 +1,4 @@
-"""The choice of the device, and seeds."""
+"""The choice of the device, number formats, and seeds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sparseseg_trainer import devices
 from sparseseg_trainer.devices import choose_device, seed_everything, side_by_side
 from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.network_shape import NetworkShape
+from sparseseg_trainer.prediction import probabilities
+from sparseseg_trainer.segmentation_network import SegmentationNetwork
 
 
 def test_auto_takes_the_gpu_where_there_is_one():
@@ -53,3 +57,28 @@ def test_work_side_by_side_comes_back_in_order_without_gradients_and_leaves_the_
 def test_an_error_in_work_side_by_side_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda number: 1 // number, [1, 0], torch.device("cpu"))
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_networks_of_slices_alone_use_short_numbers_and_where_the_processor_has_them(monkeypatch, able):
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: able)
+    kernel = torch.ones(1, 1, 1, 1)
+    with devices.fast_numbers(torch.zeros(1, 1, 4, 4)):
+        found = torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), kernel)
+    with devices.fast_numbers(torch.zeros(1, 1, 4, 4, 4)):
+        volume = torch.nn.functional.conv3d(torch.ones(1, 1, 4, 4, 4), kernel[None])
+    assert found.dtype == (torch.bfloat16 if able else torch.float32)
+    assert volume.dtype == torch.float32
+
+
+def test_short_numbers_change_what_a_network_answers_by_little(monkeypatch):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = SegmentationNetwork(NetworkShape(0, 2, 8, 4, 2)).eval()
+        images = torch.rand(2, 1, 96, 64)
+    answers = []
+    for able in (True, False):
+        monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda able=able: able)
+        answers.append(probabilities(network, images))
+    assert not torch.equal(*answers)
+    assert torch.allclose(*answers, atol=0.02)
