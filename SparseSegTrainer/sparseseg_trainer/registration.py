@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -21,9 +22,22 @@ from .networks import light_unet
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "registration.safetensors"
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MONAI says that it uses PyTorch's sampling, which is what is wanted
-    warp = Warp(mode="bilinear", padding_mode="border")
+
+class _WarpOfThread(threading.local):
+    """MONAI's warp keeps its last grid of positions: threads that shared one would take each other's."""
+
+    def __init__(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MONAI says that it uses PyTorch's sampling, which is what is wanted
+            self.warp = Warp(mode="bilinear", padding_mode="border")
+
+
+_of_thread = _WarpOfThread()
+
+
+def warp(image: Tensor, field: Tensor) -> Tensor:
+    """``image`` (batch, channel, row, column) as the ``field`` (batch, 2, row, column), in pixels, pulls it."""
+    return _of_thread.warp(image, field)
 
 
 class RegistrationNetwork(nn.Module):

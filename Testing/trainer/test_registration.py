@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from safetensors import safe_open
 
+from sparseseg_trainer.devices import side_by_side
 from sparseseg_trainer.registration import (
     SHIPPED_WEIGHTS,
     displacement_fields,
@@ -58,3 +59,16 @@ def test_the_loss_of_equal_slices_under_no_displacement_is_nothing():
     image, field = blob(20, 20).view(1, 1, 48, 48), torch.zeros(1, 2, 48, 48)
     assert registration_loss(image, image, field, "mse", 1.0).item() < 1e-9
     assert abs(registration_loss(image, image, field, "ncc", 1.0).item()) < 0.05
+
+
+def test_threads_that_warp_batches_of_different_sizes_do_not_disturb_each_other():
+    def warped(batch: int) -> int:
+        return len(warp(torch.ones(batch, 1, 8, 8), torch.zeros(batch, 2, 8, 8)))
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        sizes = [5, 8, 3, 7] * 3000
+        assert side_by_side(warped, sizes) == sizes
+    finally:
+        torch.set_num_threads(threads)
