@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
+from .devices import fast_numbers
 from .instant import Instant
 from .networks import light_unet
 from .propagation import soft_dice
@@ -63,11 +64,15 @@ class OwnNetwork:
             chosen = torch.multinomial(share, BATCH, True, generator=self.generator)
             where = chosen.to(self.slices.device)
             images, target = augment(self.slices[where], labels[where], self.classes, AUGMENTATION, self.generator)
-            loss = batch_loss(self.network(images), target, weight[where])
+            loss = batch_loss(self._logits(images), target, weight[where])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with fast_numbers(images):
+            return self.network(images).float()
 
     def _shares(self) -> tuple[Tensor, Tensor]:
         """How often each slice is chosen (slice,), on the CPU as the generator is, and its weight (slice,)."""
@@ -84,7 +89,7 @@ class OwnNetwork:
     def predict(self) -> Tensor:
         """Probabilities (slice, class, row, column), smoothed along the slices, with what is known put in."""
         self.network.eval()
-        found = torch.cat([self.network(chunk).softmax(1) for chunk in self.slices.split(32)])
+        found = torch.cat([self._logits(chunk).softmax(1) for chunk in self.slices.split(32)])
         smooth = gaussian_filter1d(self.known(found).cpu().numpy(), SMOOTHING, axis=0)
         return self.known(torch.from_numpy(smooth).to(found.device))
 
