@@ -66,6 +66,6 @@ def fast_numbers(images: torch.Tensor) -> torch.autocast:
 
 @functools.cache
 def _cpu_has_bfloat16() -> bool:
-    """Whether this processor has instructions for it: most x86 servers and few desktops since 2020."""
+    """Whether this processor has instructions for it, as AMD has since Zen 4 and Intel in its servers."""
     able = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of PyTorch cannot tell
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
