@@ -36,6 +36,18 @@ def run_cases(
     return results
 
 
+def some_left(results: list[Result]) -> list[Result]:
+    """``results``, of the cases that can be used. Raises InputError ("no_case") if there is none."""
+    if not results:
+        raise no_case()
+    return results
+
+
+def no_case() -> InputError:
+    """The error to raise where no case is left."""
+    return InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+
+
 def summary_of(done: int, failed: list[CaseFailure], **fields) -> dict:
     """What a job returns: how many cases came through, which failed and why, and further ``fields``."""
     return {"cases": done, "failed": [asdict(failure) for failure in failed], **fields}

@@ -29,8 +29,8 @@ class CohortGrid:
 
     def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
         """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
-        factor = self.field_of_view / side_of_view((rows, columns), spacing) if self.field_of_view else 1.0
-        fine = (factor * rows * spacing[0] / self.spacing[0], factor * columns * spacing[1] / self.spacing[1])
+        spacing = believed_spacing((rows, columns), spacing, self.field_of_view)
+        fine = (rows * spacing[0] / self.spacing[0], columns * spacing[1] / self.spacing[1])
         return max(1, round(fine[0])), max(1, round(fine[1]))
 
 
@@ -86,6 +86,12 @@ def side_of_view(size: tuple[int, int], spacing: tuple[float, float]) -> float:
     return math.sqrt(math.prod(size) * math.prod(spacing))
 
 
+def believed_spacing(size: tuple[int, int], spacing: tuple[float, float], field_of_view: float | None):
+    """The ``spacing`` in mm of a slice of ``size`` pixels, brought to that ``field_of_view`` if there is one."""
+    factor = field_of_view / side_of_view(size, spacing) if field_of_view else 1.0
+    return spacing[0] * factor, spacing[1] * factor
+
+
 def choose_grid(
     sizes: list[tuple[int, int]],
     spacings: list[tuple[float, float]],
@@ -96,9 +102,7 @@ def choose_grid(
 
     ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case; ``field_of_view`` as in ``CohortGrid``.
     """
-    if field_of_view:
-        factors = [field_of_view / side_of_view(*pair) for pair in zip(sizes, spacings, strict=True)]
-        spacings = [(rows * by, columns * by) for (rows, columns), by in zip(spacings, factors, strict=True)]
+    spacings = [believed_spacing(*pair, field_of_view) for pair in zip(sizes, spacings, strict=True)]
     extent = np.median(np.array(sizes) * np.array(spacings), 0)
     finest = np.median(np.array(spacings), 0)
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0

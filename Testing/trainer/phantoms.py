@@ -1,4 +1,4 @@
-"""Small made-up volumes and cases, and how a refusal is looked at."""
+"""Small made-up volumes and cases, and how refusals and warnings are looked at."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from scipy.spatial.transform import Rotation
 from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label
+from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.volumes import Geometry, write_image, write_label
 
 SHAPE = (14, 32, 28)
 GEOMETRY = Geometry((28, 32, 14), (0.9, 0.9, 3.0), (-12.0, 5.5, 40.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 CUBE = Geometry((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), GEOMETRY.direction)  # 2 x 3 x 4 mm
+
+
+class Warnings(Reporter):
+    """Keeps what the user is warned of."""
+
+    def __init__(self):
+        self.messages = []
+
+    def warn(self, message):
+        self.messages.append(message)
 
 
 def refusal(call, *arguments) -> InputError:

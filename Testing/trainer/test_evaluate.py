@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from conftest import GEOMETRY
+from phantoms import Warnings
 from scipy.stats import ttest_rel
 
 from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
@@ -23,14 +24,6 @@ from sparseseg_trainer.labels import Label
 from sparseseg_trainer.metrics import diagonal
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.volumes import Geometry, read_geometry, read_label, write_image, write_label
-
-
-class Warnings(Reporter):
-    def __init__(self):
-        self.texts = []
-
-    def warn(self, message):
-        self.texts.append(message)
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +234,7 @@ def test_predictions_that_the_reference_does_not_know_are_mentioned(dense_cohort
     write_cohort(tmp_path / "two", cohort.cases[:2], cohort.labels)
     reporter = Warnings()
     evaluate(predictions, tmp_path / "two", tmp_path / "out", reporter=reporter)
-    assert any("case2" in text for text in reporter.texts)
+    assert any("case2" in text for text in reporter.messages)
 
 
 def test_a_cancelled_evaluation_writes_nothing(dense_cohort, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phantoms import GEOMETRY, ellipsoid_volume
+from phantoms import GEOMETRY, Warnings, ellipsoid_volume
 
 from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
 from sparseseg_trainer.cohort_grid import choose_grid
@@ -16,21 +16,11 @@ from sparseseg_trainer.labels import Label
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training import measuring
 from sparseseg_trainer.training.measuring import measure
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, write_image, write_label
-
-
-class Warnings(Reporter):
-    """Keeps what the user is warned of."""
-
-    def __init__(self):
-        super().__init__()
-        self.messages = []
-
-    def warn(self, message):
-        self.messages.append(message)
 
 
 def cohort(folder, factors, borders=(0,)):
@@ -74,6 +64,12 @@ def test_who_trusts_the_spacing_is_obeyed(tmp_path):
 
 def test_true_spacings_are_believed_whatever_the_fields_of_view(tmp_path):
     assert field_of_view(cohort(tmp_path, (1.0,) * 12, borders=(0, 10, 30))) is None
+
+
+def test_where_the_fields_of_view_are_alike_no_label_is_read(tmp_path, monkeypatch):
+    folder = cohort(tmp_path, (1.0,) * 12)
+    monkeypatch.setattr(measuring, "read_drawn_slices", lambda *arguments: pytest.fail("a label was read"))
+    assert field_of_view(folder) is None
 
 
 def test_a_few_cases_are_too_few_to_doubt_the_spacing(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from phantoms import refusal
+from phantoms import Warnings, refusal
 
 import sparseseg_trainer.training.methods.dense_voxnet as dense_voxnet
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
@@ -29,16 +29,6 @@ from sparseseg_trainer.training.volumetric import draw_patches, known_voxels
 from sparseseg_trainer.volumes import Geometry, read_image
 
 OTHERS = ((0, 14), (1, 16))  # a column and a row of each slice of 32 x 28
-
-
-class Warnings(Reporter):
-    """Keeps what is warned of."""
-
-    def __init__(self):
-        self.messages = []
-
-    def warn(self, message):
-        self.messages.append(message)
 
 
 @pytest.fixture

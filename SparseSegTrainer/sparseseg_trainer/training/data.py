@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..case_loop import run_cases
+from ..case_loop import run_cases, some_left
 from ..cohort import Case, CaseFailure, Cohort
 from ..cohort_grid import CohortGrid, placed, to_working_grid
 from ..errors import InputError
@@ -22,7 +22,7 @@ from ..files import whole_file, write_text
 from ..reporting import Reporter
 from ..sparse_volume import SparseVolume, load_case
 from .drawings import known_lines, working_label
-from .measuring import MeasuredCase, measure, some_left
+from .measuring import MeasuredCase, measure
 from .memory import resident_bytes
 
 MAX_CLASSES = 100

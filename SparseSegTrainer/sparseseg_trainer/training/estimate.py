@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..case_loop import summary_of
+from ..case_loop import no_case, summary_of
 from ..cohort import CaseFailure, Cohort, load_case, read_cohort
 from ..cohort_grid import CohortGrid
 from ..devices import choose_device
@@ -88,7 +88,7 @@ def _reading(source: Cohort, measured: list[MeasuredCase], failed: list[CaseFail
         listed = [case.annotated_slices for case in source.cases if case.label is not None]
         known = [len(annotated if slices is None else slices) for slices in listed]
         return (time.monotonic() - started) * len(measured), sum(known)
-    raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+    raise no_case()
 
 
 def _training(settings: TrainSettings, slices: int, drawn: int, steps: _Steps, reporter: Reporter) -> float:

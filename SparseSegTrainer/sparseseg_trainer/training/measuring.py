@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from ..case_loop import run_cases
+from ..case_loop import run_cases, some_left
 from ..cohort import Case, CaseFailure, Cohort
 from ..cohort_grid import choose_grid, side_of_view
 from ..errors import InputError
@@ -65,13 +65,6 @@ def measure(cohort: Cohort, pixels: int, size_by: str, failed: list[CaseFailure]
     return measured, choose_grid(sizes, spacings, pixels, _field_of_view(measured, size_by, reporter))
 
 
-def some_left(found: list) -> list:
-    """``found``, the cases that can be used. Raises InputError ("no_case") if there is none."""
-    if not found:
-        raise InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
-    return found
-
-
 def _field_of_view(measured: list[MeasuredCase], size_by: str, reporter: Reporter) -> float | None:
     """``CohortGrid.field_of_view``, with a word to the user if it is by what was drawn that the spacing is doubted."""
     if size_by == "spacing" or (size_by == "auto" and not _spacing_is_doubtful(measured, reporter)):
@@ -80,12 +73,21 @@ def _field_of_view(measured: list[MeasuredCase], size_by: str, reporter: Reporte
 
 
 def _spacing_is_doubtful(measured: list[MeasuredCase], reporter: Reporter) -> bool:
-    """Whether what is drawn is larger in mm where the field of view is larger, as if all volumes showed the same."""
-    known = [(math.log(found.side() ** 2), share) for found in measured if (share := found.drawn_share())]
-    views = [view for view, _ in known]
-    if len(known) < LEAST_CASES or statistics.stdev(views) < DIFFERENT:
+    """Whether what is drawn is larger in mm where the field of view is larger, as if all volumes showed the same.
+
+    Labels are read only where the fields of view differ.
+    """
+    if not _views_differ([found for found in measured if found.case.label is not None]):
         return False
-    areas = [view + math.log(share) for view, share in known]
+    drawn = []
+    for found in measured:
+        reporter.check_cancelled()
+        if share := found.drawn_share():
+            drawn.append((found, share))
+    if not _views_differ([found for found, _ in drawn]):
+        return False
+    views = [math.log(found.side() ** 2) for found, _ in drawn]
+    areas = [math.log(share * found.side() ** 2) for found, share in drawn]
     doubtful = statistics.linear_regression(views, areas).slope > STEEP
     if doubtful:
         reporter.warn(
@@ -94,3 +96,8 @@ def _spacing_is_doubtful(measured: list[MeasuredCase], reporter: Reporter) -> bo
             "on the command line with --set size_by=spacing."
         )
     return doubtful
+
+
+def _views_differ(some: list[MeasuredCase]) -> bool:
+    """Whether these are enough cases, with fields of view different enough, to tell anything."""
+    return len(some) >= LEAST_CASES and statistics.stdev(math.log(found.side() ** 2) for found in some) >= DIFFERENT
