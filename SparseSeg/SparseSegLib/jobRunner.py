@@ -228,6 +228,7 @@ def stageName(stage: str) -> str:
         "registration": _("Training the registration"),
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),
+        "overview": _("Training the network that sees whole volumes"),
         "write": _("Writing"),
         "segment": _("Segmenting"),
         "evaluate": _("Comparing"),

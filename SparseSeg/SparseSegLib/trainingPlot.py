@@ -6,7 +6,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-COLORS = {"semi": (0.34, 0.71, 0.91), "target": (0.84, 0.37, 0.0), "registration": (0.5, 0.5, 0.5)}
+COLORS = {"semi": (0.34, 0.71, 0.91), "target": (0.84, 0.37, 0.0), "overview": (0.0, 0.62, 0.45)}
+COLORS["registration"] = (0.5, 0.5, 0.5)
 
 
 class TrainingPlot:
@@ -92,6 +93,7 @@ def seriesName(series: str) -> str:
         "semi/dice": _("Dice, first network"),
         "target/loss": _("Loss, final network"),
         "target/dice": _("Dice, final network"),
+        "overview/loss": _("Loss, network of whole volumes"),
         "registration/loss": _("Loss, registration"),
     }
     return names.get(series, series)

@@ -8,9 +8,31 @@ from typing import Literal
 from .errors import InputError
 
 LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4)}
+OVERVIEW_LIMITS = {"width": (4, 256), "side": (16, 256), "slice_spacing": (0.001, 1000)}
 STRIDES = (1, 2, 4)  # the working grid's sides are multiples of 16
 PATCH_SIDES, PATCH_STEP = (8, 512), 8  # voxels that a network of volumes may see at once along each axis
 HALVINGS = 4  # of each axis at most
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A V-Net beside a network of slices: it sees whole volumes, coarsely (``overview.py``)."""
+
+    width: int
+    side: int  # voxels that it sees at once along each axis
+    grid: tuple[int, int]  # rows and columns of the working grid that become ``side``
+    slice_spacing: float  # mm
+
+    def check(self) -> None:
+        """Raises InputError ("bad_setting") for a number that no network of this program has."""
+        check_limits(self, OVERVIEW_LIMITS)
+        check_patch((self.side,) * 3)
+        if not all(16 <= side <= 2**14 for side in self.grid):
+            raise InputError("bad_setting", f"The grid of the overview is {list(self.grid)}.", "Train the model again.")
+
+    def network(self, classes: int) -> NetworkShape:
+        """What it takes to build its network."""
+        return NetworkShape(0, classes, self.width, HALVINGS, 1, "vnet", (self.side,) * 3)
 
 
 @dataclass(frozen=True)
@@ -18,7 +40,7 @@ class NetworkShape:
     """What it takes to build the network; see ``TrainSettings`` for the meaning.
 
     Networks of volumes have a ``patch``: the slices, rows and columns that they see at once. They have no use for
-    ``context`` (0), and most for ``depth`` and ``stride``.
+    ``context`` (0), and most for ``depth`` and ``stride``. A network of slices may have an ``overview`` beside it.
     """
 
     context: int
@@ -28,6 +50,7 @@ class NetworkShape:
     stride: int
     architecture: Literal["slices", "vnet", "two_vnets", "marked_unet", "dense_voxnet", "representative"] = "slices"
     patch: tuple[int, int, int] | None = None
+    overview: Overview | None = None
 
     @property
     def volumetric(self) -> bool:
@@ -47,6 +70,8 @@ class NetworkShape:
             )
         if self.patch:
             check_patch(self.patch)
+        if self.overview:
+            self.overview.check()
 
     def strides(self) -> list[tuple[int, int, int]]:
         """By how much each down-sampling of a network of volumes reduces slices, rows and columns: 2 or 1.

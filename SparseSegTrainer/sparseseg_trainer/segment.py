@@ -20,6 +20,7 @@ from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .files import full_suffix, write_text
 from .models import Model, load_model
+from .overview import add_overview
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
 from .slices import from_slices, resample_slices
@@ -153,6 +154,9 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
         reporter.check_cancelled()
         images = slices[neighbours[window].clamp(0, count - 1)].to(device)
         result[window] = unpad(probabilities(model.network, images, settings.flips).cpu().numpy(), size)
+    if info.network.overview:
+        beside = (model.network.overview, info.network.overview)
+        add_overview(result, *beside, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
     return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
 
 

@@ -11,7 +11,7 @@ from .devices import fast_numbers
 from .marked_network import MarkedUNet
 from .network_shape import NetworkShape
 from .networks import unet
-from .volume_networks import TwoVNets, VNet
+from .volume_networks import RESIDUAL, TwoVNets, VNet
 
 SMALLEST = 32  # rows and columns that the U-Net needs: 2 x 2 pixels at its bottom, for batch normalization
 
@@ -45,10 +45,24 @@ class SegmentationNetwork(nn.Module):
             return F.pixel_shuffle(self.network(folded).float(), self.stride)
 
 
+class SlicesAndOverview(nn.Module):
+    """A network of slices, which it is for whoever calls it, and the ``overview`` network of volumes beside it."""
+
+    def __init__(self, slices: nn.Module, overview: nn.Module):
+        super().__init__()
+        self.slices, self.overview = slices, overview
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.slices(images)
+
+
 ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "two_vnets": TwoVNets, "marked_unet": MarkedUNet}
 ARCHITECTURES |= {"dense_voxnet": DenseVoxNet, "representative": Representative}
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
     """The network of this shape with random weights. Raises InputError ("bad_setting")."""
-    return ARCHITECTURES[shape.architecture](shape)
+    network = ARCHITECTURES[shape.architecture](shape)
+    if shape.overview:
+        return SlicesAndOverview(network, VNet(shape.overview.network(shape.classes), RESIDUAL))
+    return network

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .devices import fast_numbers
 from .network_shape import NetworkShape
 
+RESIDUAL = 1.0  # ``skip`` of a residual block
 LAYERS = (1, 2, 3, 3, 3)  # convolutions of the V-Net's levels, from full resolution downwards
 
 
@@ -130,7 +131,7 @@ class TwoVNets(nn.Module):
         self.second = copy.deepcopy(self.first)
         for block in self.second.modules():
             if isinstance(block, Block):
-                block.skip.fill_(1.0)
+                block.skip.fill_(RESIDUAL)
 
     def forward(self, images: Tensor) -> Tensor:
         return mean_answer([self.first(images), self.second(images)])

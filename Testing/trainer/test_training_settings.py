@@ -60,6 +60,7 @@ def test_every_number_has_limits():
         return {name for name, value in vars(settings).items() if type(value) in (int, float)}
 
     settings = resolve(TrainSettings())
-    assert numbers(settings) - {"seed"} == LIMITS.keys() | NETWORK_LIMITS.keys() - {"classes"} | {"stride"}
+    network = NETWORK_LIMITS.keys() - {"classes"} | {"stride", "overview_width", "overview_side"}
+    assert numbers(settings) - {"seed"} == LIMITS.keys() | network
     assert numbers(settings.augmentation) == AUGMENTATION_LIMITS.keys()
     assert numbers(settings.consistency) == CONSISTENCY_LIMITS.keys()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..case_loop import no_case, summary_of
 from ..cohort import CaseFailure, Cohort, load_case, read_cohort
-from ..cohort_grid import CohortGrid
+from ..cohort_grid import SMALLEST, CohortGrid
 from ..devices import choose_device
 from ..errors import InputError
+from ..network_shape import NetworkShape, Overview
 from ..prediction import OVERLAP, probabilities
 from ..registration import registration_loss, shipped_network
 from ..reporting import Reporter
@@ -35,6 +38,7 @@ from .volumetric import volume_shape
 # decoders, adversarial patches. The network of representative is three: both base networks learn first, at half of its
 # cost, then the third.
 VOLUME_STEPS = {"hybrid_crop": 1.3, "sassnet": 1.6, "mc_net": 2.5, "ss_net": 3.3, "representative": 0.7}
+AUGMENTED = 1.2  # of the others, with augmentation
 PLANES_STEP = 0.2  # of the network of slices of representative, as a part of such a step
 REPEATS = 3  # measured steps, after one that warms up
 FIELDS = 3  # of the registration network for each slice: to and from the one before, and from the one before that
@@ -64,6 +68,8 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
         seconds = reading + _volume_training(settings, classes, measured, grid, device)
     else:
         seconds = reading + _training(settings, slices, round(drawn), _Steps(settings, classes, grid, device), reporter)
+    if settings.overview_epochs:
+        seconds += _overview_training(settings, classes, len(measured), device)
     return summary_of(
         len(measured),
         source.failed + failed,
@@ -134,16 +140,9 @@ def _volume_training(
         sizes.append((found.count, min(inner[0], grid.shape[0]), min(inner[1], grid.shape[1])))
     shape = volume_shape(settings, classes, sizes)
     network = build_network(shape).to(device)
-    images = torch.rand(settings.batch, 1, *shape.patch, device=device)
-    labels = torch.zeros(settings.batch, *shape.patch, dtype=torch.uint8, device=device)
-
-    def step() -> None:
-        network.train()
-        segmentation_loss(network(images), labels, settings.gamma).mean().backward()
-        network.zero_grad(set_to_none=True)
-
-    training = _timed(step, device) * VOLUME_STEPS.get(settings.method, 1.2)  # with augmentation
-    answer = _timed(lambda: probabilities(network, images[:1], settings.test_flips), device)
+    training = _volume_step(network, shape, settings.batch, device) * VOLUME_STEPS.get(settings.method, AUGMENTED)
+    patch = torch.rand(1, 1, *shape.patch, device=device)
+    answer = _timed(lambda: probabilities(network, patch, settings.test_flips), device)
     unlabelled = settings.batch * (1 - settings.consistency.labelled)
     passes = {"ua_mt": 1 + settings.consistency.passes, "hybrid_crop": 1}
     training += passes.get(settings.method, 0) * answer * unlabelled
@@ -157,6 +156,26 @@ def _volume_training(
     if settings.method == "representative":
         epochs += settings.epochs + round(epochs * PLANES_STEP * (settings.volumetric.planes_epochs - 1))
     return epochs * (steps * training + looked_at * answer) + sum(labelled) * answer
+
+
+def _overview_training(settings: TrainSettings, classes: int, volumes: int, device: torch.device) -> float:
+    """Seconds of the training of an overview."""
+    shape = Overview(settings.overview_width, settings.overview_side, (SMALLEST, SMALLEST), 1.0).network(classes)
+    step = _volume_step(build_network(shape).to(device), shape, settings.overview_batch, device) * AUGMENTED
+    return settings.overview_epochs * steps_for(replace(settings, batch=settings.overview_batch), volumes) * step
+
+
+def _volume_step(network: nn.Module, shape: NetworkShape, batch: int, device: torch.device) -> float:
+    """Seconds of a step of a network that sees volumes, without augmentation."""
+    images = torch.rand(batch, 1, *shape.patch, device=device)
+    labels = torch.zeros(batch, *shape.patch, dtype=torch.uint8, device=device)
+
+    def step() -> None:
+        network.train()
+        segmentation_loss(network(images), labels, 1.0).mean().backward()
+        network.zero_grad(set_to_none=True)
+
+    return _timed(step, device)
 
 
 def _windows(size: tuple[int, int, int], patch: tuple[int, int, int]) -> int:

@@ -26,6 +26,7 @@ Method = Literal[
     "representative",
     "dense_voxnet",
 ]
+OVERVIEWED = ("collaborative", "semi_only", "full")  # those that may train a second network on whole volumes besides
 PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those that make labels of whole volumes
 
 # Those that learn from some wholly labeled volumes and, besides, from volumes without any label.

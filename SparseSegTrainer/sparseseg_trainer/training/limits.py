@@ -31,6 +31,9 @@ LIMITS = {
     "gamma_certain": WEIGHT,
     "gamma_uncertain": WEIGHT,
     "drawn_share": SHARE,
+    "overview_epochs": (0, 10**6),
+    "overview_batch": COUNT,
+    "overview_learning_rate": RATE,
     "validation": (0, 10**6),
 }
 CONSISTENCY_LIMITS = {

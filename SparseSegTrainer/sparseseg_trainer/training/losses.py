@@ -21,6 +21,11 @@ def one_hot(labels: Tensor, classes: int, offset: int = 0) -> Tensor:
     return (labels.unsqueeze(1) == values).float()
 
 
+def named(labels: Tensor) -> Tensor:
+    """The classes that a label map names, whether certain or not."""
+    return labels.where(labels <= UNCERTAIN, labels - UNCERTAIN)
+
+
 def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Dice loss of eq. 2 with sigma = 1 over each image's pixels, mean over the classes.
 
@@ -68,7 +73,7 @@ def collaborative_loss(
     """
     uncertain = fused > UNCERTAIN
     if treatment == "trusted":
-        return segmentation_loss(logits, fused.where(~uncertain, fused - UNCERTAIN), gamma_certain)
+        return segmentation_loss(logits, named(fused), gamma_certain)
     certain_labels = fused.masked_fill(uncertain, 0)
     if treatment == "ignored":
         return segmentation_loss(logits, certain_labels, gamma_certain, (~uncertain).unsqueeze(1).float())

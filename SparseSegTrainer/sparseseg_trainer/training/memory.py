@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 
@@ -50,7 +51,11 @@ def needed_bytes(settings: TrainSettings, slices: int, shape: tuple[int, int], d
         seen = min(patch[0], slices) * min(patch[1], rows) * min(patch[2], columns)
         return volume_training_bytes(seen, settings) + resident_bytes(voxels, device)
     fused = voxels if settings.method in PSEUDO_LABELED and device.type == "cpu" else 0
-    return training_bytes(rows * columns, settings) + resident_bytes(voxels, device) + fused
+    largest = training_bytes(rows * columns, settings)
+    if settings.overview_epochs:
+        beside = replace(settings, width=settings.overview_width, batch=settings.overview_batch)
+        largest = max(largest, volume_training_bytes(settings.overview_side**3, beside))
+    return largest + resident_bytes(voxels, device) + fused
 
 
 def volume_training_bytes(voxels: int, settings: TrainSettings) -> int:

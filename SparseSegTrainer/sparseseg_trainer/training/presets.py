@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..cohort_grid import SMALLEST
 from ..errors import InputError
-from ..network_shape import NetworkShape, check_limits, check_patch
+from ..network_shape import NetworkShape, Overview, check_limits, check_patch
 from ..settings import to_dict
 from .augmentation import Augmentation
-from .keys import PSEUDO_LABELED, SLICES_TOO, VOLUMETRIC
+from .keys import OVERVIEWED, PSEUDO_LABELED, SLICES_TOO, VOLUMETRIC
 from .limits import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS, VOLUMETRIC_LIMITS
 from .settings import Consistency, TrainSettings, Volumetric
 
@@ -54,6 +55,11 @@ PAPER = {
     "gamma_uncertain": 0.1,
     "drawn_share": 0.0,
     "warm_start": False,
+    "overview_epochs": 0,
+    "overview_batch": 4,
+    "overview_learning_rate": 2e-3,
+    "overview_width": 16,
+    "overview_side": 48,
     "consistency": Consistency(),
     "volumetric": Volumetric(),
     "augmentation": Augmentation(rotation=20.0, flip=True),
@@ -106,6 +112,7 @@ BALANCED = PAPER | {
     "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,
+    "overview_epochs": 20,
     "consistency": Consistency(apart=True),
     "augmentation": AUGMENTATION,
     # The target network alone has to do on volumes that it has never seen, and learns from many slices: it can take
@@ -119,6 +126,7 @@ FAST = BALANCED | {
     "epochs": 24,
     "baseline_epochs": 52,
     "reach": 8,
+    "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
 }
 
@@ -233,7 +241,10 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     if _dimensions(settings) == 3:
         preset = preset | VOLUME_PRESETS[settings.preset]
     preset = preset | METHOD_PRESETS[settings.preset].get(settings.method, {})
+    if settings.method not in OVERVIEWED:
+        preset = preset | {"overview_epochs": 0}
     resolved = replace(settings, **(preset | settings.known()))
+    _check_overview(resolved)
     check_limits(resolved, LIMITS)
     check_limits(resolved.volumetric, VOLUMETRIC_LIMITS)
     check_patch(resolved.volumetric.patch)
@@ -248,6 +259,17 @@ def resolve(settings: TrainSettings) -> TrainSettings:
             "K2 has to be at least K1.",
         )
     return resolved
+
+
+def _check_overview(settings: TrainSettings) -> None:
+    """Raises InputError ("bad_setting") for an overview that cannot be trained."""
+    Overview(settings.overview_width, settings.overview_side, (SMALLEST, SMALLEST), 1.0).check()
+    if settings.overview_epochs and settings.method not in OVERVIEWED:
+        raise InputError(
+            "bad_setting",
+            f"The setting 'overview_epochs' is {settings.overview_epochs}.",
+            f"The method {settings.method} has no overview: leave the setting out.",
+        )
 
 
 def _dimensions(settings: TrainSettings) -> int:
@@ -275,4 +297,6 @@ def described(settings: TrainSettings) -> dict:
         del values["target_augmentation"]
     if not settings.fill_holes:
         del values["fill_holes"]
+    if not settings.overview_epochs:
+        values = {name: value for name, value in values.items() if not name.startswith("overview_")}
     return values

@@ -137,6 +137,13 @@ class TrainSettings:
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
     warm_start: bool | None = None  # the target network starts from the semi-supervised one
 
+    # A second network that sees whole volumes, coarsely; both answers are averaged (``overview.py``)
+    overview_epochs: int | None = None  # 0: there is none
+    overview_batch: int | None = None  # volumes in a step
+    overview_learning_rate: float | None = None
+    overview_width: int | None = None  # features of its first level
+    overview_side: int | None = None  # voxels that it sees at once along each axis, a multiple of 8
+
     consistency: Consistency | None = None
     volumetric: Volumetric | None = None
     augmentation: Augmentation | None = None

@@ -32,9 +32,9 @@ from .loop import Run
 from .memory import available_bytes, needed_bytes
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
+from .overview import final_shape
 from .presets import resolve
 from .settings import TrainSettings
-from .supervised import network_shape
 from .validation import figures as measured_figures
 from .validation import keep_aside, write_picture
 
@@ -173,7 +173,7 @@ def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
     names = [case.name for case in run.data.cases]
     across = sum(len(case.other_slices) for case in source.cases if case.name in names)
     return ModelInfo(
-        network=network_shape(run),
+        network=final_shape(run),
         labels=tuple(source.labels),
         spacing=run.data.grid.spacing,
         field_of_view=run.data.grid.field_of_view,

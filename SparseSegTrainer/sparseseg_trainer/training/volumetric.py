@@ -83,7 +83,7 @@ def _patch(
     label = run.data.volume(run.data.labels if labels is None else labels, case)[box]
     known = known_voxels(run.data, case, box) if labels is None else torch.ones(image.shape, dtype=torch.bool)
     parts = (image, label.to(image.device), known.to(image.device))
-    return [torch.rot90(_filled_up(part, sides), turns, (1, 2)) for part in parts]
+    return [torch.rot90(filled_up(part, sides), turns, (1, 2)) for part in parts]
 
 
 def known_voxels(data: PreparedCohort, case: PreparedCase, box: tuple[slice, ...] = (slice(None),) * 3) -> Tensor:
@@ -95,7 +95,7 @@ def known_voxels(data: PreparedCohort, case: PreparedCase, box: tuple[slice, ...
     return (slices | case.dense)[:, None, None] | rows[:, None] | columns
 
 
-def _filled_up(part: Tensor, sides) -> Tensor:
+def filled_up(part: Tensor, sides) -> Tensor:
     """``part`` of a volume, centred on zeros of the size ``sides``."""
     padding = []
     for have, want in zip(reversed(part.shape), reversed(sides), strict=True):

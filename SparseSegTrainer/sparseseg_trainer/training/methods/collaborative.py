@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
+from ..overview import with_overview
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
@@ -17,10 +18,10 @@ from ..validation import live_dice
 
 
 def train(run: Run) -> nn.Module:
-    """Train the target network of ``collaborative``; the fused labels stay in the checkpoint folder."""
+    """Train the target network of ``collaborative`` and its overview; the fused labels stay with the checkpoints."""
     semi = train_semi(run)
     fused = kept(run, lambda: fused_labels(run, semi, registration_network(run)))
-    return train_target(run, semi, fused)
+    return with_overview(run, train_target(run, semi, fused), fused)
 
 
 def train_semi(run: Run) -> nn.Module:

@@ -8,6 +8,7 @@ from torch import nn
 from ...cohort import Cohort
 from ...errors import InputError
 from ..loop import Run
+from ..overview import with_overview
 from ..supervised import train_supervised
 
 
@@ -26,4 +27,5 @@ def check_dense(cohort: Cohort, method: str = "full") -> None:
 
 def train(run: Run) -> nn.Module:
     """Train on every slice: the labels are dense, so a slice without a label is background."""
-    return train_supervised(run, [(torch.arange(len(run.data.labels)), 1.0)])
+    network = train_supervised(run, [(torch.arange(len(run.data.labels)), 1.0)])
+    return with_overview(run, network, run.data.labels)

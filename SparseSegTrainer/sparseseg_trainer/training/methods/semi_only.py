@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..loop import Run
+from ..overview import with_overview
 from ..pseudo_labels import fused_labels, kept
 from .collaborative import train_semi, train_target
 
@@ -12,4 +13,5 @@ from .collaborative import train_semi, train_target
 def train(run: Run) -> nn.Module:
     """Train the target network on what the semi-supervised one (eq. 1-3) predicts, all of it certain (eq. 6)."""
     semi = train_semi(run)
-    return train_target(run, semi, kept(run, lambda: fused_labels(run, semi, None)))
+    labels = kept(run, lambda: fused_labels(run, semi, None))
+    return with_overview(run, train_target(run, semi, labels), labels)

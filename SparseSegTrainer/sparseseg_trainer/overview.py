@@ -1,0 +1,51 @@
+"""The overview: a second network that sees whole volumes, coarsely, beside the one that sees single slices, finely.
+
+Slices far from the drawn ones do not show whether they still belong to the structure; the volume around them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from .cohort_grid import pad, placed, uncropped
+from .network_shape import Overview
+from .prediction import volume_probabilities
+from .slices import resample_slices
+
+
+def coarse(slices: np.ndarray, slice_spacing: float, overview: Overview) -> Tensor:
+    """An image, or one class of a soft label, (slice, row, column) on the working grid -> (slice, side, side), float32.
+
+    ``slice_spacing`` in mm is that of ``slices``.
+    """
+    depth = max(1, round(len(slices) * slice_spacing / overview.slice_spacing))
+    small = resample_slices(slices, (overview.side, overview.side))
+    # along slices as within them: the axes of slices and of rows change places, and back
+    volume = resample_slices(small.swapaxes(0, 1), (depth, overview.side)).swapaxes(0, 1)
+    return torch.from_numpy(np.ascontiguousarray(volume))
+
+
+def add_overview(
+    probability: np.ndarray,
+    network: nn.Module,
+    overview: Overview,
+    image: np.ndarray,
+    slice_spacing: float,
+    flips: bool,
+    step: Callable = lambda: None,
+) -> None:
+    """Average, in place, a ``probability`` (slice, class, row, column) with what the overview ``network`` answers.
+
+    ``image`` (slice, row, column) in [0, 1] at the model's spacing. What lies beyond the overview's grid stays.
+    """
+    size = image.shape[1:]
+    volume = coarse(pad(image, overview.grid), slice_spacing, overview)
+    answer = volume_probabilities(network, volume[None, None], (overview.side,) * 3, flips, step)
+    answer = interpolate(answer, (len(image), *overview.grid), mode="trilinear")[0].numpy().swapaxes(0, 1)
+    inside, outside = uncropped(size, overview.grid), placed(size, overview.grid)
+    probability[:, :, *inside] = (probability[:, :, *inside] + answer[:, :, *outside]) / 2

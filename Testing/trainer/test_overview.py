@@ -1,0 +1,161 @@
+"""The network that sees whole volumes, beside that of slices: its grid, its training, and what it adds to an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from phantoms import refusal
+from safetensors.torch import load_file
+from torch import nn
+
+from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.cohort_grid import match_brightness
+from sparseseg_trainer.errors import Cancelled, InputError
+from sparseseg_trainer.model_info import read_info
+from sparseseg_trainer.models import load_model, save_model
+from sparseseg_trainer.network_shape import Overview
+from sparseseg_trainer.overview import add_overview, coarse
+from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
+from sparseseg_trainer.sparse_volume import load_case
+from sparseseg_trainer.training.estimate import estimate
+from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.train import train
+
+TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 2, "semi_epochs": 2, "K1": 1}
+TINY |= {"K2": 2, "baseline_epochs": 2, "overview_epochs": 2, "overview_width": 4, "overview_side": 16}
+SEEN = Overview(4, 16, (32, 48), 2.0)
+
+
+class CancelDuring(Reporter):
+    """Asks the training to stop in the second epoch of the overview."""
+
+    def progress(self, stage, fraction, message="", seconds_left=None):
+        if stage == "overview" and fraction > 0.5:
+            raise Cancelled
+
+
+class Same(nn.Module):
+    """Answers that every voxel is structure."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(20.0))
+
+    def forward(self, images):
+        return torch.cat([-self.weight * torch.ones_like(images), self.weight * torch.ones_like(images)], 1)
+
+
+@pytest.fixture
+def model(tiny_cohort, tmp_path):
+    """A model of slices with an overview, after two epochs each."""
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY))
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(("slices", "spacing", "depth"), [(16, 2.0, 16), (40, 1.0, 20), (5, 6.0, 15), (1, 0.1, 1)])
+def test_a_volume_is_brought_to_the_overviews_spacing(slices, spacing, depth):
+    volume = coarse(np.full((slices, 32, 48), 0.25, np.float32), spacing, SEEN)
+    assert volume.shape == (depth, 16, 16)
+    assert torch.allclose(volume, torch.tensor(0.25))
+
+
+def test_what_is_seen_keeps_its_place():
+    image = np.zeros((16, 32, 48), np.float32)
+    image[8:, :16, 24:] = 1  # an eighth of the volume
+    corner = coarse(image, 2.0, SEEN)
+    assert corner[9:, :7, 9:].min() > 0.9
+    assert corner[:7].max() < 0.1 and corner[:, 9:].max() < 0.1 and corner[:, :, :7].max() < 0.1
+
+
+@pytest.mark.parametrize("size", [(32, 48), (20, 30), (50, 48), (64, 80)])
+@pytest.mark.parametrize("slices", [3, 16, 60])
+def test_an_answer_is_averaged_with_the_overviews_where_that_sees_the_image(size, slices):
+    probability = np.stack([np.ones((slices, *size), np.float32), np.zeros((slices, *size), np.float32)], 1)
+    add_overview(probability, Same(), SEEN, np.zeros((slices, *size), np.float32), 2.0, False)
+    assert np.allclose(probability.sum(1), 1, atol=1e-5)
+    seen = probability[:, 1] > 0.25
+    assert np.allclose(probability[:, 1][seen], 0.5, atol=1e-4) and not probability[:, 1][~seen].any()
+    assert seen.sum() == slices * min(size[0], 32) * min(size[1], 48)
+
+
+def test_the_models_answer_is_the_mean_of_both_networks(model, tiny_cohort):
+    loaded, volume = load_model(model), load_case(read_cohort(tiny_cohort).cases[0])
+    settings = SegmentSettings(flips=False, smoothing=0.0)
+    both = predict_volume(volume, loaded, settings, Reporter())
+    alone = replace(loaded, info=replace(loaded.info, network=replace(loaded.info.network, overview=None)))
+    slices = predict_volume(volume, alone, settings, Reporter())
+    half = np.zeros_like(slices)
+    image = match_brightness(volume.image, loaded.info.brightness)
+    add_overview(half, loaded.network.overview, loaded.info.network.overview, image, volume.spacing[0], flips=False)
+    assert np.abs(both - slices).max() > 1e-3
+    assert np.allclose(both, slices / 2 + half, atol=1e-5)
+
+
+def test_a_cancelled_training_of_the_overview_resumes_to_the_same_weights(model, tiny_cohort, tmp_path):
+    out = tmp_path / "resumed"
+    with pytest.raises(Cancelled):
+        train(tiny_cohort, out, TrainSettings(**TINY), CancelDuring())
+    assert (out / "checkpoint/overview.safetensors").exists()
+    train(tiny_cohort, out, TrainSettings(**TINY), resume=True)
+    first, second = (load_file(folder / "weights.safetensors") for folder in (model, out))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    assert any(name.startswith("overview.") for name in first)
+
+
+@pytest.mark.parametrize("method", ["semi_only", "full"])
+def test_other_methods_that_label_whole_volumes_have_an_overview_too(method, tiny_cohort, dense_cohort, tmp_path):
+    cohort = dense_cohort if method == "full" else tiny_cohort
+    train(cohort, tmp_path / "model", TrainSettings(**TINY, method=method))
+    assert read_info(tmp_path / "model").network.overview.side == 16
+    assert segment(cohort, tmp_path / "model", tmp_path / "out")["cases"] == 3
+
+
+def test_an_overview_learns_what_the_volumes_have_in_common(dense_cohort, tmp_path):
+    settings = TINY | {"method": "full", "steps": 20, "overview_epochs": 4}
+    train(dense_cohort, tmp_path / "model", TrainSettings(**settings))
+    loaded, volume = load_model(tmp_path / "model"), load_case(read_cohort(dense_cohort).cases[0])
+    answer = np.zeros((*volume.image.shape[:1], 2, *volume.image.shape[1:]), np.float32)
+    add_overview(answer, loaded.network.overview, loaded.info.network.overview, volume.image, 3.0, flips=False)
+    found, truth = answer[:, 1] > 0.25, volume.label > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7
+
+
+def test_the_presets_have_an_overview_where_the_time_allows_and_the_method_labels_whole_volumes():
+    epochs = {
+        (preset, method): resolve(TrainSettings(preset=preset, method=method)).overview_epochs
+        for preset in ("fast", "balanced", "paper")
+        for method in ("collaborative", "central_only", "registration_only")
+    }
+    assert [key for key, count in epochs.items() if count] == [("balanced", "collaborative")]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"overview_side": 20}, {"overview_side": 8}, {"overview_width": 2}, {"overview_epochs": -1}]
+)
+def test_an_impossible_overview_is_refused(wrong):
+    assert refusal(resolve, TrainSettings(**wrong)).code == "bad_setting"
+
+
+def test_a_method_without_an_overview_says_so():
+    error = refusal(resolve, TrainSettings(method="central_only", overview_epochs=3))
+    assert "central_only has no overview" in error.advice
+
+
+def test_a_model_with_an_impossible_overview_is_refused(model, tmp_path):
+    loaded = load_model(model)
+    bad = replace(loaded.info.network, overview=replace(loaded.info.network.overview, slice_spacing=0.0))
+    save_model(tmp_path / "bad", loaded.network, replace(loaded.info, network=bad), "")
+    with pytest.raises(InputError) as caught:
+        load_model(tmp_path / "bad")
+    assert caught.value.code == "not_a_model"
+
+
+def test_an_estimate_counts_the_overview(tiny_cohort):
+    long = estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": 1000}))
+    short = estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": 0}))
+    assert long["seconds"] > short["seconds"] + 10
