@@ -123,8 +123,8 @@ BALANCED = PAPER | {
 
 FAST = BALANCED | {
     "pixels": 14000,
-    "epochs": 24,
-    "baseline_epochs": 52,
+    "epochs": 20,
+    "baseline_epochs": 48,
     "reach": 8,
     "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
