@@ -8,7 +8,7 @@ from typing import Literal
 from .errors import InputError
 
 LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4)}
-OVERVIEW_LIMITS = {"width": (4, 256), "side": (16, 256), "slice_spacing": (0.001, 1000)}
+OVERVIEW_WIDTHS, OVERVIEW_SIDES, OVERVIEW_SPACINGS = (4, 256), (16, 256), (1e-9, 1e6)  # mm
 STRIDES = (1, 2, 4)  # the working grid's sides are multiples of 16
 PATCH_SIDES, PATCH_STEP = (8, 512), 8  # voxels that a network of volumes may see at once along each axis
 HALVINGS = 4  # of each axis at most
@@ -25,7 +25,7 @@ class Overview:
 
     def check(self) -> None:
         """Raises InputError ("bad_setting") for a number that no network of this program has."""
-        check_limits(self, OVERVIEW_LIMITS)
+        check_limits(self, {"width": OVERVIEW_WIDTHS, "side": OVERVIEW_SIDES, "slice_spacing": OVERVIEW_SPACINGS})
         check_patch((self.side,) * 3)
         if not all(16 <= side <= 2**14 for side in self.grid):
             raise InputError("bad_setting", f"The grid of the overview is {list(self.grid)}.", "Train the model again.")
@@ -70,6 +70,10 @@ class NetworkShape:
             )
         if self.patch:
             check_patch(self.patch)
+        if self.overview and self.volumetric:
+            raise InputError(
+                "bad_setting", f"The network '{self.architecture}' has an overview.", "Only one of slices can have one."
+            )
         if self.overview:
             self.overview.check()
 

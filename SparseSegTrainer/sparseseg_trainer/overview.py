@@ -30,6 +30,28 @@ def coarse(slices: np.ndarray, slice_spacing: float, overview: Overview) -> Tens
     return torch.from_numpy(np.ascontiguousarray(volume))
 
 
+def fine(volume: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
+    """Probabilities (class, slice, side, side) -> (slice, class, row, column) on slices of that ``shape``."""
+    return interpolate(volume[None], shape, mode="trilinear")[0].numpy().swapaxes(0, 1)
+
+
+def overview_probabilities(
+    network: nn.Module,
+    overview: Overview,
+    seen: np.ndarray,
+    slice_spacing: float,
+    flips: bool,
+    step: Callable = lambda: None,
+) -> np.ndarray:
+    """What the overview ``network`` answers to ``seen`` (slice, row, column), in [0, 1] on its grid.
+
+    Returns (slice, class, row, column) float32, background first.
+    """
+    volume = coarse(seen, slice_spacing, overview)
+    answer = volume_probabilities(network, volume[None, None], (overview.side,) * 3, flips, step)
+    return fine(answer[0], seen.shape)
+
+
 def add_overview(
     probability: np.ndarray,
     network: nn.Module,
@@ -43,9 +65,8 @@ def add_overview(
 
     ``image`` (slice, row, column) in [0, 1] at the model's spacing. What lies beyond the overview's grid stays.
     """
-    size = image.shape[1:]
-    volume = coarse(pad(image, overview.grid), slice_spacing, overview)
-    answer = volume_probabilities(network, volume[None, None], (overview.side,) * 3, flips, step)
-    answer = interpolate(answer, (len(image), *overview.grid), mode="trilinear")[0].numpy().swapaxes(0, 1)
-    inside, outside = uncropped(size, overview.grid), placed(size, overview.grid)
-    probability[:, :, *inside] = (probability[:, :, *inside] + answer[:, :, *outside]) / 2
+    answer = overview_probabilities(network, overview, pad(image, overview.grid), slice_spacing, flips, step)
+    inside, outside = (part(image.shape[1:], overview.grid) for part in (uncropped, placed))
+    both = probability[:, :, *inside]
+    both += answer[:, :, *outside]
+    both /= 2

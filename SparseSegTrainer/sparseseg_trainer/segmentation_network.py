@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .dense_networks import DenseVoxNet, Representative
 from .devices import fast_numbers
 from .marked_network import MarkedUNet
-from .network_shape import NetworkShape
+from .network_shape import NetworkShape, Overview
 from .networks import unet
 from .volume_networks import RESIDUAL, TwoVNets, VNet
 
@@ -46,11 +46,11 @@ class SegmentationNetwork(nn.Module):
 
 
 class SlicesAndOverview(nn.Module):
-    """A network of slices, which it is for whoever calls it, and the ``overview`` network of volumes beside it."""
+    """A network of slices, as which it is called, and the ``overview`` network beside it, which sees ``seen``."""
 
-    def __init__(self, slices: nn.Module, overview: nn.Module):
+    def __init__(self, slices: nn.Module, overview: nn.Module, seen: Overview):
         super().__init__()
-        self.slices, self.overview = slices, overview
+        self.slices, self.overview, self.seen = slices, overview, seen
 
     def forward(self, images: Tensor) -> Tensor:
         return self.slices(images)
@@ -64,5 +64,5 @@ def build_network(shape: NetworkShape) -> nn.Module:
     """The network of this shape with random weights. Raises InputError ("bad_setting")."""
     network = ARCHITECTURES[shape.architecture](shape)
     if shape.overview:
-        return SlicesAndOverview(network, VNet(shape.overview.network(shape.classes), RESIDUAL))
+        return SlicesAndOverview(network, VNet(shape.overview.network(shape.classes), RESIDUAL), shape.overview)
     return network

@@ -2,7 +2,7 @@
 
     python Testing/benchmarks/segment.py --data ../shared/data/left_atrium --out build/bench/segment.jsonl
 
-The network and the resolution are those of the default preset on the left atrium, the weights random: they cost what
+The networks and the resolution are those of the default preset on the left atrium, the weights random: they cost what
 trained ones do.
 """
 
@@ -21,11 +21,12 @@ from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.model_info import ModelInfo
 from sparseseg_trainer.models import save_model
-from sparseseg_trainer.network_shape import NetworkShape
-from sparseseg_trainer.segmentation_network import SegmentationNetwork
+from sparseseg_trainer.network_shape import NetworkShape, Overview
+from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.presets import BALANCED
 
-SPACING = (0.83, 0.83)  # mm, of ``BALANCED["pixels"]`` on a slice of these data
+# Of ``BALANCED["pixels"]`` on a slice of these data, in mm, pixels, and mm a slice of the overview
+SPACING, GRID, SLICE_SPACING = (0.83, 0.83), (112, 160), 1.146
 
 
 def main() -> None:
@@ -34,10 +35,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     image = read_cohort(arguments.data).cases[0].image
-    shape = NetworkShape(BALANCED["context"], 1, BALANCED["width"], BALANCED["depth"], BALANCED["stride"])
+    overview = Overview(BALANCED["overview_width"], BALANCED["overview_side"], GRID, SLICE_SPACING)
+    shape = NetworkShape(
+        BALANCED["context"], 1, BALANCED["width"], BALANCED["depth"], BALANCED["stride"], overview=overview
+    )
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        save_model(model, SegmentationNetwork(shape), ModelInfo(shape, (default_label(1),), SPACING), "# Test\n")
+        save_model(model, build_network(shape), ModelInfo(shape, (default_label(1),), SPACING), "# Test\n")
         program = Path(sys.executable).with_name("sparseseg")
         start = time.perf_counter()
         subprocess.run([program, "segment", image, "--model", model, "--out", Path(folder) / "out"], check=True)

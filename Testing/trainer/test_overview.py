@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from phantoms import refusal
+from phantoms import Warnings, refusal
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,10 +21,19 @@ from sparseseg_trainer.overview import add_overview, coarse
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
 from sparseseg_trainer.sparse_volume import load_case
+from sparseseg_trainer.training import estimate as estimating
+from sparseseg_trainer.training import overview_training
+from sparseseg_trainer.training.augmentation import Augmentation
+from sparseseg_trainer.training.coding import UNCERTAIN
+from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.estimate import estimate
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.loop import Run
+from sparseseg_trainer.training.overview import overview_of
+from sparseseg_trainer.training.overview_training import coarse_case, stretched, window_of, with_overview
+from sparseseg_trainer.training.presets import described, resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
+from sparseseg_trainer.training.validation import figures
 
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 2, "semi_epochs": 2, "K1": 1}
 TINY |= {"K2": 2, "baseline_epochs": 2, "overview_epochs": 2, "overview_width": 4, "overview_side": 16}
@@ -125,6 +134,82 @@ def test_an_overview_learns_what_the_volumes_have_in_common(dense_cohort, tmp_pa
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7
 
 
+@pytest.fixture
+def run(tiny_cohort, tmp_path):
+    """A training that has not begun, of slices of 32 x 32 pixels; its labels are made up by the tests."""
+    settings = resolve(TrainSettings(**TINY))
+    data = prepare(read_cohort(tiny_cohort), tmp_path / "data", settings.pixels, Reporter())
+    return Run(data, settings, torch.device("cpu"), tmp_path, Warnings(), [])
+
+
+def test_uncertain_labels_are_learned_as_their_class(run):
+    run.data.classes = 3
+    labels = torch.zeros_like(run.data.labels)
+    labels[:14, :, :16], labels[:14, :, 16:] = 3, UNCERTAIN + 2
+    (image, label), kept = coarse_case(run, run.data.cases[0], overview_of(run), labels)
+    assert image.shape == label.shape == (16, 16, 16) and image.dtype == torch.float32
+    assert (label[:, :, :8] == 3).all() and (label[:, :, 8:] == 2).all()
+    assert kept == [None, 1.0, 1.0]
+
+
+def test_a_structure_too_thin_for_the_overview_is_left_to_the_slices(run):
+    labels = torch.zeros_like(run.data.labels)
+    labels[:, 10, 4:28] = 1  # a line of one pixel
+    network = nn.Identity()
+    assert with_overview(run, network, labels) is network
+    assert "too thin" in run.reporter.messages[0]
+
+
+def test_what_the_user_is_told_of_a_model_is_of_both_networks(run, model):
+    network = load_model(model).network
+
+    def drawn_slices_dice(background: float) -> float:
+        with torch.no_grad():
+            network.overview.head.bias.copy_(torch.tensor([background, -background]))
+        return figures(run, network)["drawn_slices_dice"]
+
+    assert drawn_slices_dice(1000.0) == 0  # the overview is sure that there is nothing
+    assert 0.05 < drawn_slices_dice(-1000.0) < 0.9  # or that all is structure
+
+
+def test_image_and_label_are_stretched_alike():
+    ramp = torch.arange(16.0)[:, None, None].expand(-1, 16, 16)
+    lengths = set()
+    for seed in range(20):
+        image, label = stretched(ramp, ramp, torch.Generator().manual_seed(seed))
+        assert (image - label).abs().max() <= 0.5 + 1e-5
+        lengths.add(round(float(image[9, 0, 0] - image[6, 0, 0]), 2))
+    assert len(lengths) > 15 and 3 * 0.8 < min(lengths) < 2.8 and 3.2 < max(lengths) < 3 * 1.25
+
+
+def test_a_short_volume_is_seen_between_zeros():
+    image, label = window_of(torch.ones(5, 16, 16), torch.ones(5, 16, 16), 16, torch.Generator())
+    assert image.amax((1, 2)).tolist() == label.amax((1, 2)).tolist() == [0] * 5 + [1] * 5 + [0] * 6
+
+
+def test_windows_of_a_long_volume_show_all_its_parts():
+    volume = torch.arange(40.0)[:, None, None].expand(-1, 16, 16)
+    generator = torch.Generator().manual_seed(0)
+    firsts = {int(window_of(volume, volume, 16, generator)[0][0, 0, 0]) for _ in range(300)}
+    assert firsts == set(range(25))
+
+
+def test_where_the_overview_needs_too_much_memory_its_own_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):
+    sizes, warnings = [], Warnings()
+
+    def small_memory(images, labels, *arguments):
+        sizes.append(len(images))
+        if len(images) > 2:
+            raise torch.OutOfMemoryError
+        return original(images, labels, *arguments)
+
+    original = overview_training.augment
+    monkeypatch.setattr(overview_training, "augment", small_memory)
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY), warnings)
+    assert sizes[0] == 4 and sizes[-1] == 2
+    assert "2 volumes at a time" in warnings.messages[-1]
+
+
 def test_the_presets_have_an_overview_where_the_time_allows_and_the_method_labels_whole_volumes():
     epochs = {
         (preset, method): resolve(TrainSettings(preset=preset, method=method)).overview_epochs
@@ -137,8 +222,9 @@ def test_the_presets_have_an_overview_where_the_time_allows_and_the_method_label
 @pytest.mark.parametrize(
     "wrong", [{"overview_side": 20}, {"overview_side": 8}, {"overview_width": 2}, {"overview_epochs": -1}]
 )
-def test_an_impossible_overview_is_refused(wrong):
-    assert refusal(resolve, TrainSettings(**wrong)).code == "bad_setting"
+def test_an_impossible_overview_is_refused_by_its_name(wrong):
+    error = refusal(resolve, TrainSettings(**wrong))
+    assert error.code == "bad_setting" and f"'{next(iter(wrong))}'" in error.message
 
 
 def test_a_method_without_an_overview_says_so():
@@ -148,14 +234,25 @@ def test_a_method_without_an_overview_says_so():
 
 def test_a_model_with_an_impossible_overview_is_refused(model, tmp_path):
     loaded = load_model(model)
-    bad = replace(loaded.info.network, overview=replace(loaded.info.network.overview, slice_spacing=0.0))
-    save_model(tmp_path / "bad", loaded.network, replace(loaded.info, network=bad), "")
-    with pytest.raises(InputError) as caught:
-        load_model(tmp_path / "bad")
-    assert caught.value.code == "not_a_model"
+    shape = loaded.info.network
+    bad = replace(shape.overview, slice_spacing=0.0)
+    for wrong in (replace(shape, overview=bad), replace(shape, architecture="vnet", patch=(16, 16, 16))):
+        save_model(tmp_path / "bad", loaded.network, replace(loaded.info, network=wrong), "")
+        with pytest.raises(InputError) as caught:
+            load_model(tmp_path / "bad")
+        assert caught.value.code == "not_a_model"
 
 
-def test_an_estimate_counts_the_overview(tiny_cohort):
-    long = estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": 1000}))
-    short = estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": 0}))
-    assert long["seconds"] > short["seconds"] + 10
+def test_an_estimate_counts_the_overview(tiny_cohort, monkeypatch):
+    monkeypatch.setattr(estimating, "_timed", lambda step, device: 1.0)
+    seconds = [estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": n}))["seconds"] for n in (0, 3)]
+    steps, volumes, augmented = 3 * 2, 4, 1.2
+    assert seconds[1] - seconds[0] == pytest.approx(steps * volumes * augmented, abs=0.5)
+
+
+def test_benchmark_cells_differ_where_the_overview_learns_otherwise():
+    plain, curved = (
+        described(resolve(TrainSettings(method="full", target_augmentation=Augmentation(curve=c)))) for c in (0.0, 0.4)
+    )
+    assert plain != curved
+    assert not any("overview" in name for name in described(resolve(TrainSettings(preset="fast"))))

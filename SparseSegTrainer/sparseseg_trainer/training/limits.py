@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..network_shape import OVERVIEW_SIDES, OVERVIEW_WIDTHS
+
 COUNT, SHARE, RATE, WEIGHT = (1, 10**6), (0, 1), (1e-8, 1), (0, 1000)
 LIMITS = {
     "absence_share": SHARE,
@@ -34,6 +36,8 @@ LIMITS = {
     "overview_epochs": (0, 10**6),
     "overview_batch": COUNT,
     "overview_learning_rate": RATE,
+    "overview_width": OVERVIEW_WIDTHS,
+    "overview_side": OVERVIEW_SIDES,
     "validation": (0, 10**6),
 }
 CONSISTENCY_LIMITS = {

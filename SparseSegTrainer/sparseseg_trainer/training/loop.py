@@ -267,6 +267,7 @@ def make_room(run: Run, batch_setting: str) -> None:
     if batch:
         run.settings = dataclasses.replace(run.settings, **{batch_setting: batch})
         what = "slices" if run.settings.dimensions == 2 else "patches"
+        what = "volumes" if batch_setting == "overview_batch" else what
         run.reporter.warn(f"The memory was not enough: the training goes on with {batch} {what} at a time.")
     elif run.device.type == "cpu":
         raise MemoryError("not enough memory for a batch of one")

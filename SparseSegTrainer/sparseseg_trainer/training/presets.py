@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..cohort_grid import SMALLEST
 from ..errors import InputError
-from ..network_shape import NetworkShape, Overview, check_limits, check_patch
+from ..network_shape import PATCH_STEP, NetworkShape, check_limits, check_patch
 from ..settings import to_dict
 from .augmentation import Augmentation
 from .keys import OVERVIEWED, PSEUDO_LABELED, SLICES_TOO, VOLUMETRIC
@@ -244,8 +243,8 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     if settings.method not in OVERVIEWED:
         preset = preset | {"overview_epochs": 0}
     resolved = replace(settings, **(preset | settings.known()))
-    _check_overview(resolved)
     check_limits(resolved, LIMITS)
+    _check_overview(resolved)
     check_limits(resolved.volumetric, VOLUMETRIC_LIMITS)
     check_patch(resolved.volumetric.patch)
     for augmentation in (resolved.augmentation, resolved.target_augmentation):
@@ -263,7 +262,12 @@ def resolve(settings: TrainSettings) -> TrainSettings:
 
 def _check_overview(settings: TrainSettings) -> None:
     """Raises InputError ("bad_setting") for an overview that cannot be trained."""
-    Overview(settings.overview_width, settings.overview_side, (SMALLEST, SMALLEST), 1.0).check()
+    if settings.overview_side % PATCH_STEP:
+        raise InputError(
+            "bad_setting",
+            f"The setting 'overview_side' is {settings.overview_side}.",
+            f"It has to be a multiple of {PATCH_STEP}.",
+        )
     if settings.overview_epochs and settings.method not in OVERVIEWED:
         raise InputError(
             "bad_setting",
@@ -293,7 +297,7 @@ def described(settings: TrainSettings) -> dict:
     values = to_dict(settings)
     if settings.dimensions == 2:
         del values["dimensions"], values["volumetric"]
-    if settings.method not in PSEUDO_LABELED:
+    if settings.method not in PSEUDO_LABELED and not settings.overview_epochs:
         del values["target_augmentation"]
     if not settings.fill_holes:
         del values["fill_holes"]

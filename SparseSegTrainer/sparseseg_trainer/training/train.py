@@ -32,7 +32,7 @@ from .loop import Run
 from .memory import available_bytes, needed_bytes
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
-from .overview import final_shape
+from .overview_training import final_shape
 from .presets import resolve
 from .settings import TrainSettings
 from .validation import figures as measured_figures
@@ -161,19 +161,19 @@ def _check_known(run: Run) -> None:
 
 def _write_model(run: Run, source: Cohort, network: nn.Module, seconds: float, figures: dict, out: Path) -> None:
     """Curves, pseudo labels and the model itself."""
-    info = _info(run, source, seconds, figures)
+    info = _info(run, source, network, seconds, figures)
     write_curves(out, run.curves)
     if run.settings.pseudo_labels:
         write_pseudo_labels(run, source, out / "pseudo_labels")
     save_model(out, network, info, model_card(info))
 
 
-def _info(run: Run, source: Cohort, seconds: float, figures: dict) -> ModelInfo:
+def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures: dict) -> ModelInfo:
     settings = run.settings
     names = [case.name for case in run.data.cases]
     across = sum(len(case.other_slices) for case in source.cases if case.name in names)
     return ModelInfo(
-        network=final_shape(run),
+        network=final_shape(run, network),
         labels=tuple(source.labels),
         spacing=run.data.grid.spacing,
         field_of_view=run.data.grid.field_of_view,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
-from ..overview import with_overview
+from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches

@@ -8,7 +8,7 @@ from torch import nn
 from ...cohort import Cohort
 from ...errors import InputError
 from ..loop import Run
-from ..overview import with_overview
+from ..overview_training import with_overview
 from ..supervised import train_supervised
 
 

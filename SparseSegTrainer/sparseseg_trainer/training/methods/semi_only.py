@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..loop import Run
-from ..overview import with_overview
+from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept
 from .collaborative import train_semi, train_target
 
