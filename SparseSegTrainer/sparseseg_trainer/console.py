@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from .errors import Cancelled
 from .reporting import Reporter
 
 
 class ConsoleReporter(Reporter):
     """Results on standard output; bars, warnings, errors on standard error, plain where that is no terminal.
 
-    A context manager: the bars are shown while it is open.
+    A context manager: the bars are shown while it is open. Control-C ends the job then, also where a library swallows
+    the exception that it raises (Python does so itself in destructors).
     """
 
     def __init__(self):
@@ -29,15 +33,29 @@ class ConsoleReporter(Reporter):
             disable=not self._console.is_terminal,
         )
         self._stage, self._task = None, None
+        self._interrupted, self._handler = False, None
 
     def __enter__(self) -> ConsoleReporter:
+        if threading.current_thread() is threading.main_thread():  # signals reach no other
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         self._bars.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._bars.stop()
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+
+    def _interrupt(self, *_) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+    def check_cancelled(self) -> None:
+        if self._interrupted:
+            raise Cancelled
 
     def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
+        self.check_cancelled()
         if stage != self._stage:
             self._begin(stage)
         left = f"{_duration(seconds_left)} left" if seconds_left is not None and fraction < 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from sparseseg_trainer.cohort import read_cohort
+from sparseseg_trainer.console import ConsoleReporter
+from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.volumes import read_geometry, read_label
 
 SPARSESEG = Path(sys.executable).with_name("sparseseg")
@@ -111,6 +114,17 @@ def test_control_c_ends_a_command_with_one_sentence_and_status_130(tiny_cohort, 
     assert process.returncode == 130
     assert log.strip().splitlines()[-1].startswith("The job was cancelled.")
     assert "Traceback" not in log
+
+
+def test_an_interrupt_that_a_library_swallows_still_ends_the_job():
+    before = signal.getsignal(signal.SIGINT)
+    with ConsoleReporter() as reporter:
+        reporter.progress("prepare", 0.5)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Cancelled):
+            reporter.progress("prepare", 0.6)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):
