@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from .console import ConsoleReporter
 from .errors import InputError
 from .jobs import run_job, supervise
-from .reporting import JsonReporter, Reporter, json_stdout, json_values
+from .reporting import JsonReporter, Reporter, control_c, json_stdout, json_values
 
 
 def run_as_job(kind: str, settings: dict, reporter: Reporter, **arguments: Any) -> dict:
@@ -25,14 +26,15 @@ def run_as_job(kind: str, settings: dict, reporter: Reporter, **arguments: Any) 
 
 def finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
     """Run ``work`` with the reporter that was asked for and leave with its exit status."""
+    cancel = threading.Event()
     if as_json:
-        with json_stdout() as stream:
-            reporter = JsonReporter(stream)
+        with json_stdout() as stream, control_c(cancel):
+            reporter = JsonReporter(stream, cancel)
             status = supervise(lambda: work(reporter), reporter)
     else:
         if not sys.warnoptions:  # what libraries warn of is not for users, unless python -W asks for it
             warnings.simplefilter("ignore")
-        with ConsoleReporter() as reporter:
+        with control_c(cancel), ConsoleReporter(cancel) as reporter:
             status = supervise(lambda: work(reporter), reporter)
     raise typer.Exit(status)
 

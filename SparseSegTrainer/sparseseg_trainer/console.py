@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 
@@ -10,18 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from .errors import Cancelled
 from .reporting import Reporter
 
 
 class ConsoleReporter(Reporter):
     """Results on standard output; bars, warnings, errors on standard error, plain where that is no terminal.
 
-    A context manager: the bars are shown while it is open. Control-C ends the job then, also where a library swallows
-    the exception that it raises (Python does so itself in destructors).
+    A context manager: the bars are shown while it is open. ``cancel`` is set by whoever wants the job to stop.
     """
 
-    def __init__(self):
+    def __init__(self, cancel: threading.Event | None = None):
+        self._cancel = cancel
         self._output, self._console = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -33,26 +31,13 @@ class ConsoleReporter(Reporter):
             disable=not self._console.is_terminal,
         )
         self._stage, self._task = None, None
-        self._interrupted, self._handler = False, None
 
     def __enter__(self) -> ConsoleReporter:
-        if threading.current_thread() is threading.main_thread():  # signals reach no other
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         self._bars.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._bars.stop()
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-
-    def _interrupt(self, *_) -> None:
-        self._interrupted = True
-        raise KeyboardInterrupt
-
-    def check_cancelled(self) -> None:
-        if self._interrupted:
-            raise Cancelled
 
     def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
         self.check_cancelled()

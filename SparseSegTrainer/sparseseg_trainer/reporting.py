@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ class Reporter:
 
     Every long loop calls ``progress`` or ``check_cancelled`` at least every half second.
     """
+
+    _cancel: threading.Event | None = None  # set by whoever wants the job to stop
 
     def progress(self, stage: str, fraction: float, message: str = "", seconds_left: float | None = None) -> None:
         """Report that ``fraction`` (0 to 1) of ``stage`` is done; raises ``Cancelled`` when asked to stop."""
@@ -40,6 +43,8 @@ class Reporter:
 
     def check_cancelled(self) -> None:
         """Raise ``Cancelled`` if the user asked to stop."""
+        if self._cancel and self._cancel.is_set():
+            raise Cancelled
 
 
 class JsonReporter(Reporter):
@@ -49,8 +54,7 @@ class JsonReporter(Reporter):
     """
 
     def __init__(self, stream: TextIO, cancel: threading.Event | None = None):
-        self._stream = stream
-        self._cancel = cancel or threading.Event()
+        self._stream, self._cancel = stream, cancel or threading.Event()
         self._lock = threading.Lock()
         self._stage, self._written = None, -math.inf
 
@@ -75,10 +79,6 @@ class JsonReporter(Reporter):
     def error(self, code: str, message: str, advice: str) -> None:
         self._write("error", {"code": code, "message": message, "advice": advice})
 
-    def check_cancelled(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled
-
     def _write(self, event: str, fields: dict) -> None:
         line = json.dumps(json_values({"event": event, **fields}), allow_nan=False, default=str)
         with self._lock:
@@ -87,6 +87,24 @@ class JsonReporter(Reporter):
                 self._stream.flush()
             except BrokenPipeError:  # whoever started the job is gone: stop at the next check
                 self._cancel.set()
+
+
+@contextlib.contextmanager
+def control_c(cancel: threading.Event) -> Iterator[None]:
+    """Within it Control-C sets ``cancel`` besides raising KeyboardInterrupt; for the main thread.
+
+    A library may swallow the exception, and Python itself does in destructors.
+    """
+
+    def interrupt(*_):
+        cancel.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.console import ConsoleReporter
 from sparseseg_trainer.errors import Cancelled
+from sparseseg_trainer.reporting import JsonReporter, control_c
 from sparseseg_trainer.volumes import read_geometry, read_label
 
 SPARSESEG = Path(sys.executable).with_name("sparseseg")
@@ -116,9 +119,11 @@ def test_control_c_ends_a_command_with_one_sentence_and_status_130(tiny_cohort, 
     assert "Traceback" not in log
 
 
-def test_an_interrupt_that_a_library_swallows_still_ends_the_job():
-    before = signal.getsignal(signal.SIGINT)
-    with ConsoleReporter() as reporter:
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_interrupt_that_a_library_swallows_still_ends_the_job(as_json):
+    before, cancel = signal.getsignal(signal.SIGINT), threading.Event()
+    reporter = JsonReporter(io.StringIO(), cancel) if as_json else ConsoleReporter(cancel)
+    with control_c(cancel), contextlib.nullcontext() if as_json else reporter:
         reporter.progress("prepare", 0.5)
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
