@@ -6,8 +6,12 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-COLORS = {"semi": (0.34, 0.71, 0.91), "target": (0.84, 0.37, 0.0), "overview": (0.0, 0.62, 0.45)}
-COLORS["registration"] = (0.5, 0.5, 0.5)
+COLORS = {
+    "semi": (0.34, 0.71, 0.91),
+    "target": (0.84, 0.37, 0.0),
+    "overview": (0.0, 0.62, 0.45),
+    "registration": (0.5, 0.5, 0.5),
+}
 
 
 class TrainingPlot:

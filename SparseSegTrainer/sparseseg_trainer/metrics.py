@@ -134,6 +134,11 @@ def rand_f_score(prediction: np.ndarray, reference: np.ndarray) -> float:
     return 2 * (joint + missing) / (own + missing + true)
 
 
+def mask_dice(found: np.ndarray, reference: np.ndarray) -> float:
+    """Dice of two masks, bool, of which one at least is not empty."""
+    return 2 * float((found & reference).sum()) / float(found.sum() + reference.sum())
+
+
 def hvsmr_score(dice: float, adb: float, hausdorff: float) -> float:
     """One structure's part of the overall score of HVSMR 2016, the sum of these (zheng2020, "3D HVSMR Dataset")."""
     return dice / 2 - adb / 4 - hausdorff / 30

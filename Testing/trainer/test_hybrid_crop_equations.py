@@ -14,7 +14,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.loop import Run, Stage, Trainer
 from sparseseg_trainer.training.methods.hybrid_crop import hybrid_loss, mixed_loss, region, teacher_of
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.teaching import Lesson
 

@@ -17,8 +17,8 @@ from sparseseg_trainer.training.methods.ac_mt import ambiguous
 from sparseseg_trainer.training.methods.dct_seg import Pair, attack, co_training_loss, disagreement, divergence
 from sparseseg_trainer.training.methods.ict import mix, shares
 from sparseseg_trainer.training.methods.ua_mt import certain
-from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.pseudo_labels import reached
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
 from sparseseg_trainer.training.teaching import Lesson, answer, both_logits, student_loss, taught
 

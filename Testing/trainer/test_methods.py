@@ -21,7 +21,7 @@ from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.keys import PSEUDO_LABELED, SLICES_TOO, Method, learns_from_whole_volumes
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label

@@ -30,7 +30,7 @@ from sparseseg_trainer.training.estimate import estimate
 from sparseseg_trainer.training.loop import Run
 from sparseseg_trainer.training.overview import overview_of
 from sparseseg_trainer.training.overview_training import coarse_case, stretched, window_of, with_overview
-from sparseseg_trainer.training.presets import described, resolve
+from sparseseg_trainer.training.resolving import described, resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.training.validation import figures

@@ -18,7 +18,7 @@ from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run, Stage, plateau, seeded, train_stage
 from sparseseg_trainer.training.methods.partial import marked, selective_batch_dice
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.validation import keep_aside, known_dice, live_dice
 from sparseseg_trainer.training.volumetric import draw_patches

@@ -18,7 +18,7 @@ from sparseseg_trainer.training.loop import Run
 from sparseseg_trainer.training.methods import representative
 from sparseseg_trainer.training.methods.dense_voxnet import known_cross_entropy, supervised_twice
 from sparseseg_trainer.training.methods.representative import best_known, labelled_patches, nearest, pseudo_labels
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 
 LN2, LN4 = math.log(2), math.log(4)

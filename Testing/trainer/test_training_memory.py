@@ -11,8 +11,8 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.training import registering, supervised
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run
-from sparseseg_trainer.training.presets import resolve
 from sparseseg_trainer.training.pseudo_labels import predicted
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.supervised import new_network
 from sparseseg_trainer.training.train import train

@@ -8,7 +8,8 @@ from phantoms import refusal
 from sparseseg_trainer.network_shape import LIMITS as NETWORK_LIMITS
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.limits import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS
-from sparseseg_trainer.training.presets import PRESETS, resolve
+from sparseseg_trainer.training.presets import PRESETS
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
 
 
@@ -60,7 +61,6 @@ def test_every_number_has_limits():
         return {name for name, value in vars(settings).items() if type(value) in (int, float)}
 
     settings = resolve(TrainSettings())
-    network = NETWORK_LIMITS.keys() - {"classes"} | {"stride", "overview_width", "overview_side"}
-    assert numbers(settings) - {"seed"} == LIMITS.keys() | network
+    assert numbers(settings) - {"seed"} == LIMITS.keys() | NETWORK_LIMITS.keys() - {"classes"} | {"stride"}
     assert numbers(settings.augmentation) == AUGMENTATION_LIMITS.keys()
     assert numbers(settings.consistency) == CONSISTENCY_LIMITS.keys()

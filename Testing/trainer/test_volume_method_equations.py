@@ -21,7 +21,7 @@ from sparseseg_trainer.training.methods.dtc import disagreement, dual_task_loss
 from sparseseg_trainer.training.methods.mc_net import mutual_consistency, mutual_loss, sharpened
 from sparseseg_trainer.training.methods.sassnet import adversarial_loss, fooling, judging
 from sparseseg_trainer.training.methods.urpc import pyramid_consistency, pyramid_loss
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.teaching import Lesson
 from sparseseg_trainer.training.volume_heads import Decoders, DistanceHead, Judged, Prototypes, Pyramid

@@ -19,7 +19,7 @@ from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.estimate import estimate
 from sparseseg_trainer.training.loop import Run
-from sparseseg_trainer.training.presets import resolve
+from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.training.volumetric import draw_patches, known_voxels, predicted_slices, run_shape

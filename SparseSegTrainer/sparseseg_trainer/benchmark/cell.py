@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..evaluate import EvaluateSettings, evaluate
 from ..files import write_text
 from ..matching import read_prediction, read_reference
+from ..metrics import mask_dice
 from ..reporting import Reporter
 from ..segment import SegmentSettings, segment
 from ..training.settings import TrainSettings
@@ -91,10 +92,6 @@ def slice_dice(prediction: np.ndarray, reference: np.ndarray) -> list[tuple[floa
     for index in range(first, last + 1):
         ours, theirs = prediction[index], reference[index]
         values = np.union1d(ours, theirs)
-        parts = [_dice(ours == value, theirs == value) for value in values[values > 0]]
+        parts = [mask_dice(ours == value, theirs == value) for value in values[values > 0]]
         result.append(((index - first) / max(1, last - first), float(np.mean(parts)) if parts else 1.0))
     return result
-
-
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * float((a & b).sum()) / float(a.sum() + b.sum())

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..case import Case
 from ..errors import InputError
 from ..settings import from_dict
-from ..training.presets import described, resolve
+from ..training.resolving import described, resolve
 from ..training.settings import TrainSettings
 from .plan import DataSet, Method, Plan, Scheme
 

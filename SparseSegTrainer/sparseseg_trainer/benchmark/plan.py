@@ -13,7 +13,7 @@ from ..scores import ALL_METRICS
 from ..settings import from_dict
 from ..sparsify import UNLABELED, check_labeled, check_slices
 from ..training.keys import Method as Key
-from ..training.presets import resolve
+from ..training.resolving import resolve
 from ..training.settings import TrainSettings
 
 DENSE = "dense"  # the scheme, always known, that keeps every drawn slice

@@ -26,9 +26,9 @@ from .keys import PSEUDO_LABELED, learns_from_whole_volumes
 from .losses import segmentation_loss
 from .measuring import MeasuredCase, measure
 from .memory import available_bytes, needed_bytes
-from .presets import resolve
 from .pseudo_labels import CHUNK
 from .registering import SMOOTHNESS
+from .resolving import resolve
 from .settings import TrainSettings
 from .supervised import shape_of, steps_for
 from .validation import LIVE, keep_aside

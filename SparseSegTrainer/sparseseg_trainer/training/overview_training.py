@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..metrics import mask_dice
 from ..network_shape import NetworkShape, Overview
 from ..overview import coarse, fine
 from ..segmentation_network import SlicesAndOverview
@@ -85,12 +86,8 @@ def coarse_case(
     soft = torch.stack([coarse(mask, case.slice_spacing, overview) for mask in (1 - masks.sum(0), *masks)])
     label = soft.argmax(0)
     back = fine(F.one_hot(label, run.data.classes + 1).movedim(3, 0).float(), masks.shape[1:]).argmax(1)
-    kept = [_dice(back == number, mask > 0) for number, mask in enumerate(masks, 1)]
+    kept = [mask_dice(back == number, mask > 0) if mask.any() else None for number, mask in enumerate(masks, 1)]
     return (coarse(working_image(run, case), case.slice_spacing, overview), label.to(torch.uint8)), kept
-
-
-def _dice(found: np.ndarray, mask: np.ndarray) -> float | None:
-    return 2 * float((found & mask).sum() / (found.sum() + mask.sum())) if mask.any() else None
 
 
 def window_of(image: Tensor, label: Tensor, side: int, generator: torch.Generator) -> list[Tensor]:

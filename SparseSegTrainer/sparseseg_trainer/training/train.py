@@ -33,7 +33,7 @@ from .memory import available_bytes, needed_bytes
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
 from .overview_training import final_shape
-from .presets import resolve
+from .resolving import resolve
 from .settings import TrainSettings
 from .validation import figures as measured_figures
 from .validation import keep_aside, write_picture
