@@ -225,6 +225,8 @@ def stageName(stage: str) -> str:
         "prepare": _("Reading the volumes"),
         "estimate": _("Measuring"),
         "semi": _("Training the first network"),
+        "semi 2": _("Training the first network (2)"),
+        "semi 3": _("Training the first network (3)"),
         "registration": _("Training the registration"),
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),

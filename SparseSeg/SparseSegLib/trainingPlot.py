@@ -8,6 +8,8 @@ from slicer.i18n import tr as _
 
 COLORS = {
     "semi": (0.34, 0.71, 0.91),
+    "semi 2": (0.8, 0.47, 0.65),
+    "semi 3": (0.0, 0.45, 0.7),
     "target": (0.84, 0.37, 0.0),
     "overview": (0.0, 0.62, 0.45),
     "registration": (0.5, 0.5, 0.5),
@@ -95,6 +97,10 @@ def seriesName(series: str) -> str:
     names = {
         "semi/loss": _("Loss, first network"),
         "semi/dice": _("Dice, first network"),
+        "semi 2/loss": _("Loss, first network (2)"),
+        "semi 2/dice": _("Dice, first network (2)"),
+        "semi 3/loss": _("Loss, first network (3)"),
+        "semi 3/dice": _("Dice, first network (3)"),
         "target/loss": _("Loss, final network"),
         "target/dice": _("Dice, final network"),
         "overview/loss": _("Loss, network of whole volumes"),

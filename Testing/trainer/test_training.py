@@ -102,7 +102,7 @@ def test_only_the_target_network_sees_its_own_augmentation(tiny_cohort, tmp_path
     assert stages["semi"][0] and stages["target"][0]
 
 
-@pytest.mark.parametrize(("stage", "reports"), [("semi", 3), ("target", 0), ("target", 5)])
+@pytest.mark.parametrize(("stage", "reports"), [("semi", 3), ("semi 2", 3), ("target", 0), ("target", 5)])
 def test_a_cancelled_training_resumes_to_the_same_weights(tiny_cohort, tmp_path, uninterrupted, stage, reports):
     out = tmp_path / "resumed"
     with pytest.raises(Cancelled):

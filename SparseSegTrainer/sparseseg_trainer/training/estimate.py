@@ -30,7 +30,7 @@ from .pseudo_labels import CHUNK
 from .registering import SMOOTHNESS
 from .resolving import resolve
 from .settings import TrainSettings
-from .supervised import shape_of, steps_for
+from .supervised import semi_scales, shape_of, steps_for
 from .validation import LIVE, keep_aside
 from .volumetric import volume_shape
 
@@ -109,9 +109,10 @@ def _training(settings: TrainSettings, slices: int, drawn: int, steps: _Steps, r
     seconds = settings.epochs * (steps_for(settings, slices) * step + live)
     if settings.method != "registration_only":
         semi_steps = steps_for(settings, drawn)
-        seconds += settings.semi_epochs * (semi_steps * step + live) + slices / CHUNK * forward
-        # In half of its epochs the semi-supervised network first labels half a batch of unknown slices a step.
-        seconds += (settings.semi_epochs - settings.K1) * semi_steps * forward * settings.batch / 2 / CHUNK
+        semi = settings.semi_epochs * (semi_steps * step + live) + slices / CHUNK * forward
+        # After K1 the semi-supervised network first labels half a batch of unknown slices a step.
+        semi += (settings.semi_epochs - settings.K1) * semi_steps * forward * settings.batch / 2 / CHUNK
+        seconds += semi * sum(semi_scales(settings, steps.shape))  # a network's smaller slices are augmented large
     if settings.method != "semi_only":
         fields = slices if not settings.reach else min(slices, drawn * (2 * settings.reach + 1))
         seconds += fields * FIELDS * steps.field()

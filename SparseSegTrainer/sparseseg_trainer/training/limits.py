@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..network_shape import OVERVIEW_SIDES, OVERVIEW_WIDTHS
 
+SEMI_SCALES, MOST_SEMI_NETWORKS = (0.25, 1), 3
 COUNT, SHARE, RATE, WEIGHT = (1, 10**6), (0, 1), (1e-8, 1), (0, 1000)
 LIMITS = {
     "absence_share": SHARE,

@@ -32,6 +32,7 @@ PAPER = {
     "steps": 0,
     "gamma": 1.0,
     "semi_epochs": 150,
+    "semi_scales": (1.0,),
     "K1": 50,
     "K2": 100,
     "alpha_f": 3.0,
@@ -95,6 +96,7 @@ BALANCED = PAPER | {
     "baseline_epochs": 90,
     "steps": 60,
     "semi_epochs": 22,
+    "semi_scales": (1.0, 0.7, 0.7),
     "K1": 18,
     "K2": 22,
     "alpha_f": 1.0,
@@ -117,6 +119,7 @@ BALANCED = PAPER | {
 
 FAST = BALANCED | {
     "pixels": 14000,
+    "semi_scales": (0.75, 0.75),
     "epochs": 20,
     "baseline_epochs": 48,
     "reach": 8,

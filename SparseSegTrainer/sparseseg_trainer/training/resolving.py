@@ -8,7 +8,14 @@ from ..errors import InputError
 from ..network_shape import PATCH_STEP, NetworkShape, check_limits, check_patch
 from ..settings import to_dict
 from .keys import OVERVIEWED, PSEUDO_LABELED, SLICES_TOO, VOLUMETRIC
-from .limits import AUGMENTATION_LIMITS, CONSISTENCY_LIMITS, LIMITS, VOLUMETRIC_LIMITS
+from .limits import (
+    AUGMENTATION_LIMITS,
+    CONSISTENCY_LIMITS,
+    LIMITS,
+    MOST_SEMI_NETWORKS,
+    SEMI_SCALES,
+    VOLUMETRIC_LIMITS,
+)
 from .presets import METHOD_PRESETS, PRESETS, VOLUME_PRESETS
 from .settings import TrainSettings
 
@@ -24,6 +31,7 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     resolved = replace(settings, **(preset | settings.known()))
     check_limits(resolved, LIMITS)
     _check_overview(resolved)
+    _check_scales(resolved.semi_scales)
     check_limits(resolved.volumetric, VOLUMETRIC_LIMITS)
     check_patch(resolved.volumetric.patch)
     for augmentation in (resolved.augmentation, resolved.target_augmentation):
@@ -55,6 +63,17 @@ def _check_overview(settings: TrainSettings) -> None:
         )
 
 
+def _check_scales(scales: tuple[float, ...]) -> None:
+    """Raises InputError ("bad_setting") for semi-supervised networks that cannot be trained."""
+    low, high = SEMI_SCALES
+    if not 1 <= len(scales) <= MOST_SEMI_NETWORKS or not all(low <= scale <= high for scale in scales):
+        raise InputError(
+            "bad_setting",
+            f"The setting 'semi_scales' is {list(scales)}.",
+            f"Give one to {MOST_SEMI_NETWORKS} numbers from {low} to {high}.",
+        )
+
+
 def _dimensions(settings: TrainSettings) -> int:
     """2 or 3, of what the method's network sees. Raises InputError ("bad_setting") if the method cannot see that."""
     possible = {3} if settings.method in VOLUMETRIC else {2}
@@ -78,6 +97,8 @@ def described(settings: TrainSettings) -> dict:
         del values["dimensions"], values["volumetric"]
     if settings.method not in PSEUDO_LABELED and not settings.overview_epochs:
         del values["target_augmentation"]
+    if settings.method not in PSEUDO_LABELED or settings.semi_scales == (1.0,):
+        del values["semi_scales"]
     if not settings.fill_holes:
         del values["fill_holes"]
     if not settings.overview_epochs:

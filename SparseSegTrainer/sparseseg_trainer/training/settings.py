@@ -118,6 +118,8 @@ class TrainSettings:
     gamma: float | None = None  # cross-entropy beside Dice in eq. 2
 
     semi_epochs: int | None = None  # of the semi-supervised network
+    # One such network for each; it sees slices with so many times the rows and columns of the working grid
+    semi_scales: tuple[float, ...] | None = None
     K1: int | None = None
     K2: int | None = None
     alpha_f: float | None = None

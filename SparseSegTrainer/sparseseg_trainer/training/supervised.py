@@ -29,6 +29,11 @@ def shape_of(settings: TrainSettings, classes: int, shape: tuple[int, int]) -> N
     return NetworkShape(settings.context, classes, settings.width, settings.depth, stride)
 
 
+def semi_scales(settings: TrainSettings, shape: tuple[int, int]) -> tuple[float, ...]:
+    """At which sizes the semi-supervised networks see slices of ``shape``; small ones are not reduced."""
+    return settings.semi_scales if shape[0] * shape[1] > SMALL else (1.0,) * len(settings.semi_scales)
+
+
 def network_shape(run: Run) -> NetworkShape:
     """The network of this training."""
     if run.settings.dimensions == 3:

@@ -13,7 +13,8 @@ from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
-from ..supervised import look_up, new_network, steps_for
+from ..semi_networks import SemiNetworks
+from ..supervised import look_up, new_network, semi_scales, steps_for
 from ..validation import live_dice
 
 
@@ -24,7 +25,15 @@ def train(run: Run) -> nn.Module:
     return with_overview(run, train_target(run, semi, fused), fused)
 
 
-def train_semi(run: Run) -> nn.Module:
+def train_semi(run: Run) -> SemiNetworks:
+    """The semi-supervised network, or one for each of the ``semi_scales``."""
+    scales = semi_scales(run.settings, run.data.grid.shape)
+    parts = ["semi", *(f"semi {number}" for number in range(2, len(scales) + 1))]
+    trained = [_train_semi(run, *own) for own in zip(parts, scales, strict=True)]
+    return SemiNetworks([one.networks[0] for one in trained], scales).eval()
+
+
+def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
     """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t)."""
     settings, data = run.settings, run.data
     known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
@@ -54,16 +63,17 @@ def train_semi(run: Run) -> nn.Module:
         loss = losses[: len(numbers)].mean()
         return loss if unknown is None else loss + weight * losses[len(numbers) :].mean()
 
-    network = new_network(run)
+    network = SemiNetworks([new_network(run, part)], [scale])
     rate = settings.semi_learning_rate
     epochs, dice = settings.semi_epochs, partial(live_dice, run)
-    return train_stage(run, Stage("semi", network, epochs, rate, epoch_batches, batch_loss, steps, dice))
+    return train_stage(run, Stage(part, network, epochs, rate, epoch_batches, batch_loss, steps, dice))
 
 
-def train_target(run: Run, semi: nn.Module | None, fused: Tensor, numbers: Tensor | None = None) -> nn.Module:
+def train_target(run: Run, semi: SemiNetworks | None, fused: Tensor, numbers: Tensor | None = None) -> nn.Module:
     """Target network (eq. 6-7) on drawn, absent and pseudo-labelled slices.
 
-    It starts from ``semi``, if set and there is one. ``numbers`` are the slices with labels in ``fused``, or all.
+    It starts from the first of ``semi``, if set and there is one. ``numbers`` are the slices with labels in ``fused``,
+    or all.
     """
     settings, data = run.settings, run.data
     numbers = torch.arange(len(data.labels)) if numbers is None else numbers
@@ -87,6 +97,6 @@ def train_target(run: Run, semi: nn.Module | None, fused: Tensor, numbers: Tenso
 
     network = new_network(run)
     if settings.warm_start and semi is not None:
-        network.load_state_dict(semi.state_dict())
+        network.load_state_dict(semi.networks[0].state_dict())
     epochs, rate, dice = settings.epochs, settings.learning_rate, partial(live_dice, run)
     return train_stage(run, Stage("target", network, epochs, rate, epoch_batches, batch_loss, steps, dice))
