@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .cohort_grid import pad, placed, uncropped
 from .network_shape import Overview
 from .prediction import volume_probabilities
+from .segmentation_network import SlicesAndOverview
 from .slices import resample_slices
 
 
@@ -36,37 +37,32 @@ def fine(volume: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def overview_probabilities(
-    network: nn.Module,
-    overview: Overview,
-    seen: np.ndarray,
-    slice_spacing: float,
-    flips: bool,
-    step: Callable = lambda: None,
+    network: SlicesAndOverview, seen: np.ndarray, slice_spacing: float, flips: bool, step: Callable = lambda: None
 ) -> np.ndarray:
-    """What the overview ``network`` answers to ``seen`` (slice, row, column), in [0, 1] on its grid.
+    """What the overview of ``network`` answers to ``seen`` (slice, row, column), in [0, 1] on its grid.
 
     Returns (slice, class, row, column) float32, background first.
     """
-    volume = coarse(seen, slice_spacing, overview)
-    answer = volume_probabilities(network, volume[None, None], (overview.side,) * 3, flips, step)
+    volume = coarse(seen, slice_spacing, network.seen)
+    answer = volume_probabilities(network.overview, volume[None, None], (network.seen.side,) * 3, flips, step)
     return fine(answer[0], seen.shape)
 
 
 def add_overview(
     probability: np.ndarray,
-    network: nn.Module,
-    overview: Overview,
+    network: SlicesAndOverview,
     image: np.ndarray,
     slice_spacing: float,
     flips: bool,
     step: Callable = lambda: None,
 ) -> None:
-    """Average, in place, a ``probability`` (slice, class, row, column) with what the overview ``network`` answers.
+    """Average, in place, a ``probability`` (slice, class, row, column) with what the overview of ``network`` answers.
 
     ``image`` (slice, row, column) in [0, 1] at the model's spacing. What lies beyond the overview's grid stays.
     """
-    answer = overview_probabilities(network, overview, pad(image, overview.grid), slice_spacing, flips, step)
-    inside, outside = (part(image.shape[1:], overview.grid) for part in (uncropped, placed))
+    grid = network.seen.grid
+    answer = overview_probabilities(network, pad(image, grid), slice_spacing, flips, step)
+    inside, outside = (part(image.shape[1:], grid) for part in (uncropped, placed))
     both = probability[:, :, *inside]
     both += answer[:, :, *outside]
     both /= 2

@@ -155,8 +155,7 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
         images = slices[neighbours[window].clamp(0, count - 1)].to(device)
         result[window] = unpad(probabilities(model.network, images, settings.flips).cpu().numpy(), size)
     if info.network.overview:
-        beside = (model.network.overview, info.network.overview)
-        add_overview(result, *beside, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
+        add_overview(result, model.network, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
     return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
 
 

@@ -20,6 +20,7 @@ from sparseseg_trainer.network_shape import Overview
 from sparseseg_trainer.overview import add_overview, coarse
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
+from sparseseg_trainer.segmentation_network import SlicesAndOverview
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.training import estimate as estimating
 from sparseseg_trainer.training import overview_training
@@ -85,7 +86,8 @@ def test_what_is_seen_keeps_its_place():
 @pytest.mark.parametrize("slices", [3, 16, 60])
 def test_an_answer_is_averaged_with_the_overviews_where_that_sees_the_image(size, slices):
     probability = np.stack([np.ones((slices, *size), np.float32), np.zeros((slices, *size), np.float32)], 1)
-    add_overview(probability, Same(), SEEN, np.zeros((slices, *size), np.float32), 2.0, False)
+    network = SlicesAndOverview(nn.Identity(), Same(), SEEN)
+    add_overview(probability, network, np.zeros((slices, *size), np.float32), 2.0, False)
     assert np.allclose(probability.sum(1), 1, atol=1e-5)
     seen = probability[:, 1] > 0.25
     assert np.allclose(probability[:, 1][seen], 0.5, atol=1e-4) and not probability[:, 1][~seen].any()
@@ -100,7 +102,7 @@ def test_the_models_answer_is_the_mean_of_both_networks(model, tiny_cohort):
     slices = predict_volume(volume, alone, settings, Reporter())
     half = np.zeros_like(slices)
     image = match_brightness(volume.image, loaded.info.brightness)
-    add_overview(half, loaded.network.overview, loaded.info.network.overview, image, volume.spacing[0], flips=False)
+    add_overview(half, loaded.network, image, volume.spacing[0], flips=False)
     assert np.abs(both - slices).max() > 1e-3
     assert np.allclose(both, slices / 2 + half, atol=1e-5)
 
@@ -129,7 +131,7 @@ def test_an_overview_learns_what_the_volumes_have_in_common(dense_cohort, tmp_pa
     train(dense_cohort, tmp_path / "model", TrainSettings(**settings))
     loaded, volume = load_model(tmp_path / "model"), load_case(read_cohort(dense_cohort).cases[0])
     answer = np.zeros((*volume.image.shape[:1], 2, *volume.image.shape[1:]), np.float32)
-    add_overview(answer, loaded.network.overview, loaded.info.network.overview, volume.image, 3.0, flips=False)
+    add_overview(answer, loaded.network, volume.image, 3.0, flips=False)
     found, truth = answer[:, 1] > 0.25, volume.label > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7
 

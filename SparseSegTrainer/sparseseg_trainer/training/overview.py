@@ -39,7 +39,7 @@ def predicted(run: Run, network: SlicesAndOverview, numbers: Tensor) -> Tensor:
             images = data.batch(numbers[wanted], run.settings.context).to(device)
             slices = probabilities(network, images, flips).cpu()
             seen = working_image(run, case)
-            whole = overview_probabilities(network.overview, network.seen, seen, case.slice_spacing, flips)
+            whole = overview_probabilities(network, seen, case.slice_spacing, flips)
             both = slices + torch.from_numpy(whole[(numbers[wanted] - case.start).numpy()])
             result[wanted] = both.argmax(1).to(torch.uint8)
     return result
