@@ -124,6 +124,16 @@ def test_across_each_axis_the_slices_drawn_across_it_are_seen_and_where_there_ar
     assert len(best_known(known & False, 0, 99, generator)) == 2 * 3  # a step without a gradient, but a step
 
 
+def test_where_few_slices_are_drawn_across_an_axis_those_that_cross_others_fill_the_batch():
+    known = torch.zeros(1, 6, 8, 8, dtype=torch.bool)
+    known[0, 2] = known[0, :, 5] = True
+    generator = torch.Generator().manual_seed(0)
+    assert best_known(known, 0, 1, generator).tolist() == [2]
+    four = best_known(known, 0, 4, generator).tolist()
+    assert four[0] == 2 and len(set(four)) == 4
+    assert sorted(best_known(known, 0, 9, generator).tolist()) == [0, 1, 2, 3, 4, 5]
+
+
 class Always(nn.Module):
     """Stands for a network that says one of four classes, everywhere."""
 

@@ -55,15 +55,17 @@ def train_planes(run: Run) -> nn.Module:
 
 
 def best_known(known: Tensor, axis: int, count: int, generator: torch.Generator) -> Tensor:
-    """Numbers of at most ``count`` slices of patches ``apart`` across ``axis``, at random, of the best known ones.
+    """Numbers of at most ``count`` slices of patches ``apart`` across ``axis``, at random, the best known ones first.
 
     ``known`` (B, slices, rows, columns) bool. The best known of a patch have half as many known pixels as any: those
-    drawn across this axis, augmentation having moved them; where it shows none, those that cross other drawn slices.
+    drawn across this axis, augmentation having moved them. Few of these are in a patch where slices of three planes
+    are drawn; then those that cross other drawn slices fill the batch.
     """
     pixels = known.movedim(1 + axis, 1).flatten(2).sum(2)
-    best = (2 * pixels >= pixels.amax(1, keepdim=True)) & ((pixels > 0) | ~known.any())  # never none
-    numbers = torch.nonzero(best.flatten())[:, 0]
-    return numbers[torch.randperm(len(numbers), generator=generator)[:count].to(numbers.device)]
+    best = (2 * pixels >= pixels.amax(1, keepdim=True)).flatten()
+    numbers = torch.nonzero(((pixels > 0) | ~known.any()).flatten())[:, 0]  # never none
+    order = best[numbers].cpu() + torch.rand(len(numbers), generator=generator)
+    return numbers[order.topk(min(count, len(numbers))).indices.to(numbers.device)]
 
 
 def pseudo_labels(run: Run, network: Representative) -> Tensor:
