@@ -120,7 +120,7 @@ BALANCED = PAPER | {
 FAST = BALANCED | {
     "pixels": 14000,
     "semi_scales": (0.75, 0.75),
-    "epochs": 20,
+    "epochs": 15,
     "baseline_epochs": 48,
     "reach": 8,
     "overview_epochs": 0,
