@@ -5,6 +5,7 @@
 
 Held out are ``names[::5]`` of the sorted case names, or with ``--held-out-group`` the cases of that group; nothing is
 chosen on them. ``--development`` leaves them out and measures on every fourth of the others: choose settings so.
+``--pseudo-labels`` also compares the pseudo labels of the cases learned from with what was hidden of their labels.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pathlib import Path
 import torch
 from cases import held_out_split, mean_dice
 
-from sparseseg_trainer.cohort import read_cohort, write_cohort
+from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
 from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.coding import UNCERTAIN
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_label
@@ -55,13 +57,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out-group", default="")
     parser.add_argument("--development", action="store_true")
+    parser.add_argument("--pseudo-labels", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 
-    values = {"method": arguments.method, "preset": arguments.preset, "seed": arguments.seed, "pseudo_labels": False}
+    values = {"method": arguments.method, "preset": arguments.preset, "seed": arguments.seed}
+    values["pseudo_labels"] = arguments.pseudo_labels
     if arguments.absence != "preset":
         values["absence"] = arguments.absence == "on"
     values |= {name: json.loads(value) for name, _, value in (item.partition("=") for item in arguments.set)}
@@ -98,6 +102,7 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
         classes = [label.value for label in cohort.labels]
         score = mean_dice(predicted, truth.file_values(truth.label), truth.spacing, classes)
         dice[case.name] = round(score, 4)
+    pseudo = pseudo_label_dice(folder / "model", training) if arguments.pseudo_labels else []
     return {
         "data": arguments.data.name,
         "held_out": arguments.held_out_group or "every fifth",
@@ -107,12 +112,24 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
         "threads": torch.get_num_threads(),
         "dice": round(statistics.mean(dice.values()), 4),
         "dice_sd": round(statistics.stdev(dice.values()), 4),
+        **({"pseudo_label_dice": round(statistics.mean(pseudo), 4)} if pseudo else {}),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),  # of all threads: says more where the cores are shared
         "segment_seconds": round(per_volume, 2),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "per_case": dice,
     }
+
+
+def pseudo_label_dice(model: Path, training: list[Case]) -> list[float]:
+    """Dice of the pseudo labels of each case that a model has learned from, uncertain ones included."""
+    scores = []
+    for case in training:
+        truth = load_case(case)
+        found = read_label(model / "pseudo_labels" / f"{case.name}.nrrd", truth.geometry)
+        labels = to_slices(found, truth.axis) % UNCERTAIN
+        scores.append(mean_dice(labels, truth.label, truth.spacing, range(1, len(truth.values) + 1)))
+    return scores
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def train_semi(run: Run) -> SemiNetworks:
     scales = semi_scales(run.settings, run.data.grid.shape)
     parts = ["semi", *(f"semi {number}" for number in range(2, len(scales) + 1))]
     trained = [_train_semi(run, *own) for own in zip(parts, scales, strict=True)]
-    return SemiNetworks([one.networks[0] for one in trained], scales).eval()
+    together = SemiNetworks([one.networks[0] for one in trained], scales)
+    return together.to(run.device).eval()  # a GPU may have been full after some of them
 
 
 def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
