@@ -20,7 +20,7 @@ def presets() -> list[tuple[str, str]]:
     """How much time to spend, in words, and the trainer's name of it."""
     return [
         (_("minutes: a first impression"), "fast"),
-        (_("about half an hour: the usual choice"), "balanced"),
+        (_("less than an hour: the usual choice"), "balanced"),
         (_("many hours: the recipe of the paper"), "paper"),
     ]
 
