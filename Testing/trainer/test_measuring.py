@@ -104,8 +104,8 @@ def test_on_a_grid_by_field_of_view_the_size_of_a_slice_does_not_depend_on_its_s
 
 def test_a_model_by_field_of_view_segments_a_volume_alike_whatever_spacing_its_file_has(tmp_path):
     folder = cohort(tmp_path, (1.0, 2.0))
-    settings = TrainSettings(preset="fast", width=4, epochs=1, semi_epochs=2, K1=1, K2=1, steps=2, pixels=0)
-    train(folder, tmp_path / "model", replace(settings, size_by="field_of_view", pseudo_labels=False))
+    settings = TrainSettings("central_only", "fast", width=4, baseline_epochs=2, steps=20, pixels=0)
+    train(folder, tmp_path / "model", replace(settings, size_by="field_of_view"))
     image, _ = ellipsoid_volume(5)
     for name, factor in (("true", 1.0), ("wrong", 3.0)):
         spacing = (*(factor * side for side in GEOMETRY.spacing[:2]), GEOMETRY.spacing[2])
