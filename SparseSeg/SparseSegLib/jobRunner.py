@@ -217,6 +217,9 @@ def timeLeft(seconds: float) -> str:
 
 def stageName(stage: str) -> str:
     """What the trainer's stage is called in the window; a stage that has no name here keeps its own."""
+    first, _space, number = stage.partition(" ")
+    if number.isdigit():  # "semi 2" is the second one of its kind
+        return f"{stageName(first)} ({number})"
     names = {
         "start": _("Starting"),
         "propagate": _("Propagating"),
@@ -225,8 +228,6 @@ def stageName(stage: str) -> str:
         "prepare": _("Reading the volumes"),
         "estimate": _("Measuring"),
         "semi": _("Training the first network"),
-        "semi 2": _("Training the first network (2)"),
-        "semi 3": _("Training the first network (3)"),
         "registration": _("Training the registration"),
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),

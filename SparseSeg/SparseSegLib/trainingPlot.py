@@ -94,13 +94,13 @@ def _newChart():
 
 def seriesName(series: str) -> str:
     """What a series of the trainer is called in the plot; one that has no name here keeps its own."""
+    stage, _slash, value = series.partition("/")
+    first, _space, number = stage.partition(" ")
+    if number.isdigit():  # "semi 2/loss" is of the second one of its kind
+        return f"{seriesName(f'{first}/{value}')} ({number})"
     names = {
         "semi/loss": _("Loss, first network"),
         "semi/dice": _("Dice, first network"),
-        "semi 2/loss": _("Loss, first network (2)"),
-        "semi 2/dice": _("Dice, first network (2)"),
-        "semi 3/loss": _("Loss, first network (3)"),
-        "semi 3/dice": _("Dice, first network (3)"),
         "target/loss": _("Loss, final network"),
         "target/dice": _("Dice, final network"),
         "overview/loss": _("Loss, network of whole volumes"),

@@ -104,6 +104,15 @@ print(json.dumps({"event": "error", "code": "no_case", "message": "No case can b
 """
 
 
+def test_each_of_several_first_networks_has_its_name_with_a_number(a_window):
+    from SparseSegLib.jobRunner import stageName
+    from SparseSegLib.trainingPlot import seriesName
+
+    assert (stageName("semi"), stageName("semi 3")) == ("Training the first network", "Training the first network (3)")
+    assert seriesName("semi 2/loss") == "Loss, first network (2)" and seriesName("semi/dice") == "Dice, first network"
+    assert stageName("pseudo labels") == "Labeling all slices"
+
+
 def test_a_training_that_is_refused_leaves_nothing_and_may_be_started_again(a_window, panel, a_cohort, a_trainer_that):
     a_trainer_that(REFUSES)
     click(panel.ui.trainButton)

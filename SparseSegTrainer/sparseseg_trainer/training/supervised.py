@@ -24,14 +24,19 @@ SMALL = 5000  # pixels of a padded slice
 
 
 def shape_of(settings: TrainSettings, classes: int, shape: tuple[int, int]) -> NetworkShape:
-    """The network that the settings ask for on slices of ``shape``; small ones are not reduced: no detail to spare."""
-    stride = settings.stride if shape[0] * shape[1] > SMALL else 1
+    """The network that the settings ask for on slices of ``shape``; small ones are not reduced."""
+    stride = settings.stride if _reducible(shape) else 1
     return NetworkShape(settings.context, classes, settings.width, settings.depth, stride)
 
 
 def semi_scales(settings: TrainSettings, shape: tuple[int, int]) -> tuple[float, ...]:
     """At which sizes the semi-supervised networks see slices of ``shape``; small ones are not reduced."""
-    return settings.semi_scales if shape[0] * shape[1] > SMALL else (1.0,) * len(settings.semi_scales)
+    return settings.semi_scales if _reducible(shape) else (1.0,) * len(settings.semi_scales)
+
+
+def _reducible(shape: tuple[int, int]) -> bool:
+    """Whether slices of ``shape`` have detail to spare."""
+    return shape[0] * shape[1] > SMALL
 
 
 def network_shape(run: Run) -> NetworkShape:
