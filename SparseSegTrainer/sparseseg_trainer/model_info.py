@@ -18,7 +18,8 @@ SCHEMA = 1
 SUFFIX = ".sparseseg"
 # Bytes, so that no zip can fill the memory.
 LARGEST = {"model.json": 16 << 20, "README.md": 1 << 20, "weights.safetensors": 2 << 30}
-FILES = ("model.json", "weights.safetensors", "training.csv", "training.png", "check.png", "README.md")
+# What is given to others beside model.json: no picture of patients' slices (check.png), and no labels of them
+FILES = ("weights.safetensors", "training.csv", "training.png", "README.md")
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,26 @@ def read_info(path: Path) -> ModelInfo:
 
 
 def pack_files(folder: Path, file: Path) -> None:
-    """Zip the files of a model folder as ``file``. Raises InputError ("no_model", "not_a_model", "no_space", ...)."""
+    """Zip a model folder as ``file``, without what only its owner may see.
+
+    Raises InputError ("no_model", "not_a_model", "no_space", ...).
+    """
     folder = Path(folder)
     read_info(folder)
     read_file(folder, "weights.safetensors")
     with whole_file(Path(file)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.json", _without_names(read_file(folder, "model.json")))
         for name in FILES:
             if (folder / name).is_file():
                 archive.write(folder / name, name)
+
+
+def _without_names(content: bytes) -> bytes:
+    """``model.json`` without the names of the cases learned from, which may be those of patients."""
+    values = json.loads(content)
+    values.get("training", {}).pop("cases", None)
+    values.get("figures", {}).pop("validation", None)
+    return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 
 def read_file(path: Path, name: str) -> bytes:

@@ -94,7 +94,7 @@ def _figures_note(info: ModelInfo) -> str:
         return f"""{drawn} This is no estimate for new
   volumes: compare with full labels of volumes that were not used here (`sparseseg evaluate`).
 """
-    aside = f"{figures['validation_dice']:.3f} (cases kept aside: {', '.join(figures['validation'])})"
+    aside = f"{figures['validation_dice']:.3f} (cases kept aside: {len(figures['validation'])})"
     return f"""{drawn}
 - Dice on the drawn slices of volumes that were not trained on: {aside}.
   A few slices tell little about whole volumes: compare with full labels too (`sparseseg evaluate`).
