@@ -20,7 +20,7 @@ FINE, SOME_FAILED, BAD_INPUT, INTERNAL, CANCELLED = 0, 1, 2, 3, 130  # exit stat
 CANCELLED_ERROR = (
     "cancelled",
     "The job was cancelled.",
-    "What is finished is kept; start it again to go on.",
+    'What is finished is kept; a training goes on from there with --resume, or "resume": true in its job.',
 )
 
 

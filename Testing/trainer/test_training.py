@@ -139,12 +139,26 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny_cohort, tmp_path):
         train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY), CancelAfter("semi", 2))
     with pytest.raises(InputError, match="other settings"):
         train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, seed=1), resume=True)
+    checkpoint = tmp_path / "model/checkpoint"
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match="unfinished training already") as caught:
+        train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY))
+    assert "--resume" in caught.value.advice
+    assert {path.name: path.read_bytes() for path in checkpoint.iterdir() if path.is_file()} == before
 
 
 @pytest.fixture
 def finished(tmp_path, uninterrupted):
     """A copy of the finished training of ``uninterrupted``."""
     return Path(shutil.copytree(uninterrupted, tmp_path / "finished"))
+
+
+def test_a_model_is_not_replaced_by_another_training(tiny_cohort, finished):
+    before = weights(finished)
+    with pytest.raises(InputError, match="holds a model already"):
+        train(tiny_cohort, finished, TrainSettings(**TINY, seed=1))
+    assert all(torch.equal(value, before[name]) for name, value in weights(finished).items())
+    assert (finished / "summary.json").exists()
 
 
 def test_a_finished_training_is_not_done_again(tiny_cohort, finished):
@@ -187,7 +201,10 @@ def test_a_model_can_be_packed_into_one_file(tiny_cohort, tmp_path):
     settings = TrainSettings(**TINY, method="central_only")
     summary = train(tiny_cohort, tmp_path / "heart.sparseseg", settings)
     assert summary["model"] == str(tmp_path / "heart.sparseseg")
-    assert load_model(tmp_path / "heart.sparseseg").info == load_model(tmp_path / "heart").info
+    packed, folder = (load_model(tmp_path / name).info for name in ("heart.sparseseg", "heart"))
+    assert (packed.labels, packed.figures) == (folder.labels, folder.figures)
+    with pytest.raises(InputError, match="already"):
+        train(tiny_cohort, tmp_path / "heart.sparseseg", settings)
 
 
 def test_dense_training_refuses_a_sparse_cohort(tiny_cohort, tmp_path):

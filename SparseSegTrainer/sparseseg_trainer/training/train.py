@@ -52,11 +52,14 @@ def train(
 
     If ``out`` ends in .sparseseg, the folder has that name without the suffix, and is packed into ``out``. ``resume``
     continues from the last checkpoint, if there is one, of a training with the same settings that was killed or
-    cancelled. Returns a summary with "cases", "failed", "model", "seconds", "memory_bytes".
-    Raises ``InputError`` for settings, cohorts and checkpoints that do not fit, and ``Cancelled``.
+    cancelled; without it a folder that holds one, or a model, is refused. Returns a summary with "cases", "failed",
+    "model", "seconds", "memory_bytes".
+    Raises ``InputError`` for settings, cohorts and folders that do not fit, and ``Cancelled``.
     """
     out = Path(out)
     if out.suffix == SUFFIX and not out.is_dir():
+        if out.exists() and not resume:
+            raise _in_use(out, "a model")
         summary = train(cohort, out.with_suffix(""), settings, reporter, resume)
         pack_model(out.with_suffix(""), out)
         return summary | {"model": str(out)}
@@ -74,12 +77,12 @@ def train(
     described = _described(settings, source)
     if resume and not work.exists() and (out / "summary.json").exists():
         return _finished_summary(out / "summary.json", described)
+    _start_checkpoint(out, work, described, resume)
     (out / "summary.json").unlink(missing_ok=True)
     source, aside = keep_aside(source, settings.validation, settings.seed)
     data = prepare(source, work / "data", settings.pixels, reporter, size_by=settings.size_by, need_label=not whole)
     if not settings.absence:
         data.forget_absence()
-    _start_checkpoint(work, described, resume)
     device, needed = _fitting_device(device, settings, data, reporter)
     run = Run(data.to(device), settings, device, work, reporter, [])
     if aside:
@@ -121,15 +124,23 @@ def _check_same(before: dict | None, described: dict, folder: Path) -> None:
         )
 
 
-def _start_checkpoint(work: Path, described: dict, resume: bool) -> None:
-    """Check that the checkpoints belong to this training, or remove them."""
-    notes = work / "training.json"
-    if resume and notes.exists():
+def _start_checkpoint(out: Path, work: Path, described: dict, resume: bool) -> None:
+    """Note which training it is. Raises InputError if ``out`` holds another one, or anything that would be lost."""
+    notes, begun = work / "training.json", any(work.glob("*.safetensors"))
+    if not resume and (begun or (out / "model.json").exists()):
+        raise _in_use(out, "an unfinished training" if begun else "a model")
+    if begun and notes.exists():
         _check_same(json.loads(notes.read_text(encoding="utf-8")), described, work)
-        return
-    for file in [*work.glob("*.safetensors"), notes]:
-        file.unlink(missing_ok=True)
-    write_text(notes, json.dumps(described))
+    else:
+        write_text(notes, json.dumps(described))
+
+
+def _in_use(out: Path, what: str) -> InputError:
+    return InputError(
+        "model_exists",
+        f"{out} holds {what} already.",
+        'Resume it (--resume; in a job "resume": true), choose another name, or delete what is there.',
+    )
 
 
 def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
@@ -144,7 +155,7 @@ def _fitting_device(device: torch.device, settings: TrainSettings, data: Prepare
             "not_enough_memory",
             f"The training needs about {needed / 2**30:.1f} GB, more than the {available_bytes(device) / 2**30:.1f} GB "
             "that are free.",
-            "Choose the preset fast, a smaller batch or fewer pixels, or close other programs.",
+            "Choose the preset fast, a smaller batch (and overview_batch) or fewer pixels, or close other programs.",
         )
     return device, needed
 
