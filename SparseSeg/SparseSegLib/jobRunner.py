@@ -232,6 +232,7 @@ def stageName(stage: str) -> str:
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),
         "overview": _("Training the network that sees whole volumes"),
+        "check": _("Checking the model"),
         "write": _("Writing"),
         "segment": _("Segmenting"),
         "evaluate": _("Comparing"),

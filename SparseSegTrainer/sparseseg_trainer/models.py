@@ -6,13 +6,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import safetensors.torch
 from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import nn
 
-from .files import whole_file, write_text
+from .files import write_text
 from .model_info import SCHEMA, ModelInfo, not_a_model, pack_files, read_file, read_info
 from .segmentation_network import build_network
+from .tensor_files import save_tensors
 
 __all__ = ["Model", "load_model", "pack_model", "save_model"]
 
@@ -28,9 +29,7 @@ class Model:
 def save_model(folder: Path, network: nn.Module, info: ModelInfo, card: str) -> None:
     """Write weights, model card and, last, ``model.json`` into ``folder``. Raises InputError ("no_space", ...)."""
     folder = Path(folder)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    with whole_file(folder / "weights.safetensors") as file:
-        safetensors.torch.save_file(weights, file)
+    save_tensors(folder / "weights.safetensors", network.state_dict())
     write_text(folder / "README.md", card)
     content = {"schema": SCHEMA, "kind": "segmentation"} | asdict(info)
     write_text(folder / "model.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -52,7 +51,7 @@ def load_model(path: Path) -> Model:
     info, weights = read_info(path), read_file(path, "weights.safetensors")
     network = build_network(info.network)
     try:
-        network.load_state_dict(safetensors.torch.load(weights))
+        network.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise not_a_model(path, "its weights are damaged or belong to another network") from error
     return Model(network.eval(), info)

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from phantoms import CUBE, GEOMETRY, SHAPE, ellipsoid_volume, refusal
 
+from sparseseg_trainer.tensor_files import save_tensors
 from sparseseg_trainer.volumes import (
     Geometry,
     read_geometry,
@@ -196,3 +198,9 @@ def test_a_full_disk_is_said_and_nothing_is_left_behind(full_disk, suffix):
     error = refusal(write_label, full_disk / f"labels/noise{suffix}", noise, geometry)
     assert error.code == "no_space"
     assert not list((full_disk / "labels").iterdir())
+
+
+def test_a_full_disk_is_said_of_checkpoints_and_models_too(full_disk):
+    error = refusal(save_tensors, full_disk / "checkpoint/target.safetensors", {"weights": torch.rand(60_000)})
+    assert error.code == "no_space"
+    assert not list((full_disk / "checkpoint").iterdir())

@@ -8,7 +8,7 @@ from test_training import TINY
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.reporting import Reporter
-from sparseseg_trainer.training import registering, supervised
+from sparseseg_trainer.training import pseudo_labels, registering, supervised
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run
 from sparseseg_trainer.training.pseudo_labels import predicted
@@ -55,6 +55,23 @@ def test_where_registration_needs_too_much_memory_its_own_batch_is_halved(tiny_c
     settings = TrainSettings(**TINY, registration="tuned", registration_epochs=1, registration_batch=8)
     train(tiny_cohort, tmp_path / "model", settings)
     assert sizes == [8, 4, 2, 2]
+
+
+def test_where_the_memory_is_not_enough_to_measure_the_network_fewer_slices_are_looked_at(
+    dense_cohort, tmp_path, monkeypatch
+):
+    sizes = []
+
+    def small_memory(network, images, *arguments):
+        sizes.append(len(images))
+        if len(images) > 10:
+            raise torch.OutOfMemoryError
+        return original(network, images, *arguments)
+
+    original = pseudo_labels.probabilities
+    monkeypatch.setattr(pseudo_labels, "probabilities", small_memory)
+    train(dense_cohort, tmp_path / "model", TrainSettings(**TINY, method="full"))
+    assert sizes[0] == 16 and max(sizes[1:]) == 8
 
 
 def test_a_network_predicts_where_it_is_though_the_training_has_moved(tiny_cohort, tmp_path):

@@ -108,16 +108,18 @@ def _training(settings: TrainSettings, slices: int, drawn: int, steps: _Steps, r
         return settings.baseline_epochs * (steps_for(settings, shown) * step + live)
     seconds = settings.epochs * (steps_for(settings, slices) * step + live)
     if settings.method != "registration_only":
-        semi_steps = steps_for(settings, drawn)
-        semi = settings.semi_epochs * (semi_steps * step + live) + slices / CHUNK * forward
         # After K1 the semi-supervised network first labels half a batch of unknown slices a step.
-        semi += (settings.semi_epochs - settings.K1) * semi_steps * forward * settings.batch / 2 / CHUNK
+        first, later = min(settings.K1, settings.semi_epochs), max(0, settings.semi_epochs - settings.K1)
+        semi = (first * steps_for(settings, drawn) + later * steps_for(settings, slices)) * step
+        semi += later * steps_for(settings, slices) * forward * settings.batch / 2 / CHUNK
+        semi += settings.semi_epochs * live + slices / CHUNK * forward
         seconds += semi * sum(semi_scales(settings, steps.shape))  # a network's smaller slices are augmented large
     if settings.method != "semi_only":
         fields = slices if not settings.reach else min(slices, drawn * (2 * settings.reach + 1))
         seconds += fields * FIELDS * steps.field()
         if settings.registration == "tuned":
-            seconds += settings.registration_epochs * steps_for(settings, slices) * steps.registration()
+            pairs = replace(settings, batch=settings.registration_batch)
+            seconds += settings.registration_epochs * steps_for(pairs, slices) * steps.registration()
     reporter.progress("estimate", 1)
     return seconds
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ..files import whole_file
 from ..reporting import Reporter, TimeLeft
+from ..tensor_files import save_tensors
 from .data import PreparedCohort
 from .settings import TrainSettings
 
@@ -46,13 +46,14 @@ class Stage:
     network: nn.Module
     epochs: int
     learning_rate: float
-    # (epoch, averaged network, generator) -> that epoch's batches; the same number of them in every epoch
+    # (epoch, averaged network, generator) -> that epoch's batches
     epoch_batches: Callable[[int, nn.Module, torch.Generator], list]
     batch_loss: Callable[[nn.Module, object, torch.Generator], Tensor]
-    steps: int  # batches in an epoch
+    steps: float  # batches in an epoch, the mean of all
     dice: Callable[[nn.Module], float] | None = None  # what the averaged network is worth, measured after every epoch
     averaging: float | None = None  # instead of the setting
     batch_setting: str = "batch"  # what is halved where the memory is not enough; ``epoch_batches`` reads it anew
+    halved: bool = True  # by the schedule "halving", which osman2024 has for the target network alone
     keep_best: bool = False  # the network after the epoch with the highest ``dice`` comes out, instead of an average
     # ``dice`` after every epoch so far -> share of the learning rate in the coming one, instead of the schedule's
     rate: Callable[[list[float]], float] | None = None
@@ -94,7 +95,7 @@ class Trainer:
         if self.stage.rate:
             return top * self.stage.rate(self.scores())
         if settings.schedule == "halving":
-            return top * 0.5 ** (self.epoch // settings.halve_every)
+            return top * 0.5 ** (self.epoch // settings.halve_every if self.stage.halved else 0)
         if settings.schedule == "constant":
             return top
         done = self.steps_done / (self.stage.epochs * self.stage.steps)
@@ -145,9 +146,7 @@ class Trainer:
             for number, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"{part}/{number}/{name}": torch.as_tensor(value) for name, value in state.items()}
         notes = {"epoch": self.epoch, "steps": self.steps_done, "curves": self.run.curves}
-        with whole_file(self.path) as file:
-            contiguous = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-            save_file(contiguous, file, {"notes": json.dumps(notes)})
+        save_tensors(self.path, tensors, {"notes": json.dumps(notes)})
 
     def load(self) -> None:
         """Continue from the file that ``save`` wrote."""
@@ -221,6 +220,7 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
 
         try:
             loss = trainer.train_epoch(tick)
+            score = trainer.measure() if stage.dice else None
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -231,7 +231,7 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
             continue
         row = {"stage": stage.name, "epoch": epoch + 1, "loss": loss, "learning_rate": trainer.learning_rate()}
         if stage.dice:
-            row["dice"] = trainer.measure()
+            row["dice"] = score
         _report(row, run.reporter)
         run.curves.append(row)
         trainer.save()

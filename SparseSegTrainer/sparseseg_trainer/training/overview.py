@@ -9,10 +9,10 @@ from torch import Tensor
 from ..cohort_grid import SIZE_PERCENTILE
 from ..network_shape import Overview
 from ..overview import overview_probabilities
-from ..prediction import probabilities
 from ..segmentation_network import SlicesAndOverview
 from .data import PreparedCase
 from .loop import Run
+from .pseudo_labels import predictions
 
 
 def overview_of(run: Run) -> Overview:
@@ -31,15 +31,15 @@ def working_image(run: Run, case: PreparedCase) -> np.ndarray:
 @torch.inference_mode()
 def predicted(run: Run, network: SlicesAndOverview, numbers: Tensor) -> Tensor:
     """The most probable class on these slices, uint8 (len(numbers), rows, columns), on the CPU; reads whole volumes."""
-    data, flips, device = run.data, run.settings.test_flips, next(network.parameters()).device
+    data, flips = run.data, run.settings.test_flips
     result = torch.zeros(len(numbers), *data.grid.shape, dtype=torch.uint8)
     for case in data.cases:
         wanted = (numbers >= case.start) & (numbers < case.stop)
         if wanted.any():
-            images = data.batch(numbers[wanted], run.settings.context).to(device)
-            slices = probabilities(network, images, flips).cpu()
-            seen = working_image(run, case)
-            whole = overview_probabilities(network, seen, case.slice_spacing, flips)
+            run.reporter.progress("check", case.stop / data.cases[-1].stop, case.name)
+            slices = torch.cat(predictions(run, network, numbers[wanted], flips))
+            seen, step = working_image(run, case), run.reporter.check_cancelled
+            whole = overview_probabilities(network, seen, case.slice_spacing, flips, step)
             both = slices + torch.from_numpy(whole[(numbers[wanted] - case.start).numpy()])
             result[wanted] = both.argmax(1).to(torch.uint8)
     return result

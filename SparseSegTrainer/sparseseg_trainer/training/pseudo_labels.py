@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..cleanup import keep_touching
 from ..ends import tapered, usual_tapers
-from ..files import whole_file
 from ..prediction import probabilities, smooth_along_slices
 from ..propagation import propagate_labels
 from ..reporting import TimeLeft
+from ..tensor_files import save_tensors
 from .data import PreparedCase
 from .fusion import blend, fuse, mark_disagreement
 from .loop import Run
@@ -24,16 +24,14 @@ CHUNK = 32  # slices predicted at once
 
 def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:
     """The network's most probable class (eq. 1) for these slices, uint8 (len(numbers), rows, columns), on the CPU."""
-    return torch.cat([part.max(1).indices.to(torch.uint8) for part in _predictions(run, network, numbers, False)])
+    return torch.cat([part.max(1).indices.to(torch.uint8) for part in predictions(run, network, numbers, False)])
 
 
 def kept(run: Run, make: Callable[[], Tensor], name: str = "fused") -> Tensor:
     """The labels of the whole stack that ``make`` returns, made once and kept in the checkpoint folder."""
     file = run.folder / f"{name}.safetensors"
     if not file.exists():
-        labels = make()
-        with whole_file(file) as temporary:
-            save_file({name: labels}, temporary)
+        save_tensors(file, {name: make()})
     return load_file(file)[name]
 
 
@@ -69,7 +67,7 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
         labels[window] = travelled.max(1).indices.to(torch.uint8)
         return labels
     settings = run.settings
-    own = torch.cat(_predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
+    own = torch.cat(predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
     own = torch.from_numpy(smooth_along_slices(own.numpy(), settings.smoothing / case.slice_spacing))
     own_labels = _labels(run, case, own)
     if registration is None:
@@ -87,10 +85,10 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
     return fused
 
 
-def _predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> list[Tensor]:
+def predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> list[Tensor]:
     """Probabilities (some slices, classes + 1, rows, columns) on the CPU, in order."""
     parts, device = [], next(network.parameters()).device  # not the run's, which changes when the GPU is full
-    for some in numbers.split(CHUNK):
+    for some in numbers.split(min(CHUNK, 4 * run.settings.batch)):  # a batch is halved where the memory is short
         run.reporter.check_cancelled()
         images = run.data.batch(some, run.settings.context).to(device)
         parts.append(probabilities(network, images, flips).cpu())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -23,7 +25,7 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
     """Train on all pairs of neighbouring slices, both ways (osman2024, "Self-Supervised Learning")."""
     data, settings = run.data, run.settings
     first = torch.cat([torch.arange(case.start, case.stop - 1) for case in data.cases])
-    steps = steps_for(run.settings, len(first))
+    steps = steps_for(replace(settings, batch=settings.registration_batch), len(first))
 
     def epoch_batches(epoch, averaged, generator):
         batch = run.settings.registration_batch  # read anew: it is halved when the memory is not enough
@@ -36,6 +38,5 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
         return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
 
     rate, epochs = settings.registration_learning_rate, settings.registration_epochs
-    halved = "registration_batch"
-    stage = Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, batch_setting=halved)
-    return train_stage(run, stage)
+    kind = {"batch_setting": "registration_batch", "halved": False}
+    return train_stage(run, Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, **kind))

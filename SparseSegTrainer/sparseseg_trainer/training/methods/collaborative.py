@@ -35,14 +35,18 @@ def train_semi(run: Run) -> SemiNetworks:
 
 
 def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
-    """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t)."""
+    """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t).
+
+    An epoch shows as many slices as it learns from, or as set: the drawn ones, then all of the cohort.
+    """
     settings, data = run.settings, run.data
     known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
     unlabelled = data.unknown
-    steps = steps_for(run.settings, len(data.drawn))
+    weights = [pseudo_label_weight(t, settings.K1, settings.K2, settings.alpha_f) for t in range(settings.semi_epochs)]
+    epoch_steps = [steps_for(settings, len(data.labels if weight else data.drawn)) for weight in weights]
 
     def epoch_batches(epoch, averaged, generator):
-        weight = pseudo_label_weight(epoch, settings.K1, settings.K2, settings.alpha_f)
+        weight, steps = weights[epoch], epoch_steps[epoch]
         batch = run.settings.batch  # read anew: it is halved when the memory is not enough
         half = batch // 2 if weight and len(unlabelled) else 0
         labelled = mixed_batches(known, batch - half, steps, generator)
@@ -66,8 +70,9 @@ def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
 
     network = SemiNetworks([new_network(run, part)], [scale])
     rate = settings.semi_learning_rate
-    epochs, dice = settings.semi_epochs, partial(live_dice, run)
-    return train_stage(run, Stage(part, network, epochs, rate, epoch_batches, batch_loss, steps, dice))
+    epochs, dice, steps = settings.semi_epochs, partial(live_dice, run), sum(epoch_steps) / len(epoch_steps)
+    stage = Stage(part, network, epochs, rate, epoch_batches, batch_loss, steps, dice, halved=False)
+    return train_stage(run, stage)
 
 
 def train_target(run: Run, semi: SemiNetworks | None, fused: Tensor, numbers: Tensor | None = None) -> nn.Module:
