@@ -139,15 +139,22 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Result folder of propagate or segment.")],
     reference: Annotated[Path, typer.Option(help="Cohort with full labels.")],
     out: OutFolder,
+    compare: Annotated[Path | None, typer.Option(help="Other results to compare with, by a paired t-test.")] = None,
+    pseudo_labels: Annotated[
+        Path | None, typer.Option(help="The folder pseudo_labels of a model: shows what it was taught.")
+    ] = None,
+    pseudo_cohort: Annotated[
+        Path | None, typer.Option(help="The cohort that it was trained on, if that is not the reference.")
+    ] = None,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Measure results against full labels: tables and a report with pictures."""
+    folders = {"compare": compare, "pseudo_labels": pseudo_labels, "pseudo_cohort": pseudo_cohort}
 
     def work(reporter: Reporter) -> dict:
-        return run_as_job(
-            "evaluate", settings_of(more), reporter, predictions=predictions, reference=reference, out=out
-        )
+        settings = settings_of(more, **{name: str(path.absolute()) for name, path in folders.items() if path})
+        return run_as_job("evaluate", settings, reporter, predictions=predictions, reference=reference, out=out)
 
     finish(work, as_json)
 

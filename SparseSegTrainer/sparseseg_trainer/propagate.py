@@ -37,7 +37,7 @@ MOST_CLASSES = UNCERTAIN - 1  # that a volume's own network can learn; label map
 class PropagateSettings:
     """How to propagate.
 
-    ``quality``: "instant" (seconds a volume) or "refined" (the instant result first, then up to a minute).
+    ``quality``: "instant" (seconds a volume) or "refined" (the instant result first, then about a minute).
     ``absence``: the volume's outermost slices count as background where no end is marked. ``probabilities``: also
     write the probability of each label.
     """

@@ -29,6 +29,7 @@ from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.coding import UNCERTAIN
+from sparseseg_trainer.training.keys import PSEUDO_LABELED
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_label
@@ -61,6 +62,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
+    if arguments.pseudo_labels and arguments.method not in PSEUDO_LABELED:
+        parser.error(f"The method {arguments.method} makes no pseudo labels: leave --pseudo-labels out.")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 

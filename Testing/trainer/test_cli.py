@@ -135,11 +135,12 @@ def test_an_interrupt_that_a_library_swallows_still_ends_the_job(as_json):
 def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):
     steps = ("epochs=1", "semi_epochs=1", "K1=0", "K2=1", "steps=2")
     options = [word for step in steps for word in ("--set", step)]
+    taught = ("--pseudo-labels", tmp_path / "model/pseudo_labels", "--pseudo-cohort", tiny_cohort)
     commands = (
         ("propagate", tiny_cohort, "--out", tmp_path / "propagated", "--quality", "instant"),
         ("train", tiny_cohort, "--out", tmp_path / "model", "--preset", "fast", "--seed", 1, *options),
         ("segment", tmp_path / "propagated", "--model", tmp_path / "model", "--out", tmp_path / "segmented"),
-        ("evaluate", tmp_path / "segmented", "--reference", dense_cohort, "--out", tmp_path / "report"),
+        ("evaluate", tmp_path / "segmented", "--reference", dense_cohort, "--out", tmp_path / "report", *taught),
     )
     for command in commands:
         result = sparseseg(*command, "--json")
@@ -147,4 +148,4 @@ def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, t
         assert (result.returncode, last["event"], last["final"]) == (0, "result", True)
         assert last["failed"] == []
     assert last["cases"] == 3
-    assert Path(last["report"]).is_file()
+    assert "Pseudo labels: case0" in Path(last["report"]).read_text("utf-8")

@@ -27,7 +27,8 @@ Method = Literal[
     "dense_voxnet",
 ]
 OVERVIEWED = ("collaborative", "semi_only", "full")  # those that may train a second network on whole volumes besides
-PSEUDO_LABELED = ("collaborative", "semi_only", "registration_only")  # those that make labels of whole volumes
+SEMI_SUPERVISED = ("collaborative", "semi_only")  # those that train first networks on drawn slices
+PSEUDO_LABELED = (*SEMI_SUPERVISED, "registration_only")  # those that make labels of whole volumes
 
 # Those that learn from some wholly labeled volumes and, besides, from volumes without any label.
 WITH_UNLABELED = ("hybrid_crop", "ua_mt", "sassnet", "dtc", "urpc", "mc_net", "ss_net")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..errors import InputError
 from ..network_shape import PATCH_STEP, NetworkShape, check_limits, check_patch
 from ..settings import to_dict
-from .keys import OVERVIEWED, PSEUDO_LABELED, SLICES_TOO, VOLUMETRIC
+from .keys import OVERVIEWED, PSEUDO_LABELED, SEMI_SUPERVISED, SLICES_TOO, VOLUMETRIC
 from .limits import (
     AUGMENTATION_LIMITS,
     CONSISTENCY_LIMITS,
@@ -97,7 +97,7 @@ def described(settings: TrainSettings) -> dict:
         del values["dimensions"], values["volumetric"]
     if settings.method not in PSEUDO_LABELED and not settings.overview_epochs:
         del values["target_augmentation"]
-    if settings.method not in PSEUDO_LABELED or settings.semi_scales == (1.0,):
+    if settings.method not in SEMI_SUPERVISED or settings.semi_scales == (1.0,):
         del values["semi_scales"]
     if not settings.fill_holes:
         del values["fill_holes"]

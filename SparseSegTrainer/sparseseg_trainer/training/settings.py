@@ -137,7 +137,7 @@ class TrainSettings:
     gamma_certain: float | None = None
     gamma_uncertain: float | None = None
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
-    warm_start: bool | None = None  # the target network starts from the semi-supervised one
+    warm_start: bool | None = None  # the target network starts from the first semi-supervised one
 
     # A second network that sees whole volumes, coarsely; both answers are averaged (``overview.py``)
     overview_epochs: int | None = None  # 0: there is none
