@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,8 +23,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
 from sparseseg_trainer.segmentation_network import SlicesAndOverview
 from sparseseg_trainer.sparse_volume import load_case
-from sparseseg_trainer.training import estimate as estimating
-from sparseseg_trainer.training import overview_training
+from sparseseg_trainer.training import overview_training, stage_times
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.coding import UNCERTAIN
 from sparseseg_trainer.training.data import prepare
@@ -246,10 +246,28 @@ def test_a_model_with_an_impossible_overview_is_refused(model, tmp_path):
 
 
 def test_an_estimate_counts_the_overview(tiny_cohort, monkeypatch):
-    monkeypatch.setattr(estimating, "_timed", lambda step, device: 1.0)
+    monkeypatch.setattr(stage_times, "timed", lambda step, device: 1.0)
     seconds = [estimate(tiny_cohort, TrainSettings(**TINY | {"overview_epochs": n}))["seconds"] for n in (0, 3)]
     steps, volumes, augmented = 3 * 2, 4, 1.2
     assert seconds[1] - seconds[0] == pytest.approx(steps * volumes * augmented, abs=0.5)
+
+
+def test_the_time_left_is_that_of_the_whole_training(tiny_cohort, tmp_path, monkeypatch):
+    class Clock(Reporter):
+        left: ClassVar = {}
+
+        def progress(self, stage, fraction, message="", seconds_left=None):
+            if seconds_left is not None:
+                self.left.setdefault(stage, []).append(seconds_left)
+
+    monkeypatch.setattr(stage_times, "timed", lambda step, device: 100.0)
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY), Clock())
+    overview = 2 * 2 * 4 * 1.2 * 100  # epochs, steps, volumes, with augmentation
+    target = 2 * (2 + 3 / 32) * 100  # epochs; steps, and three slices looked at
+    assert max(Clock.left["overview"]) < 100
+    assert min(Clock.left["target"]) == pytest.approx(overview, abs=50)
+    assert min(Clock.left["semi 2"]) > target + overview
+    assert min(Clock.left["semi"]) > max(Clock.left["semi 2"]) + 100
 
 
 def test_benchmark_cells_differ_where_the_overview_learns_otherwise():

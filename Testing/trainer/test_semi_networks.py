@@ -10,7 +10,7 @@ from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.training.resolving import described, resolve
 from sparseseg_trainer.training.semi_networks import SemiNetworks
 from sparseseg_trainer.training.settings import TrainSettings
-from sparseseg_trainer.training.supervised import SMALL, semi_scales
+from sparseseg_trainer.training.supervised import SMALL, semi_parts
 
 
 class Answer(nn.Module):
@@ -53,8 +53,8 @@ def test_a_reduced_slice_keeps_what_it_shows_in_its_place():
 
 def test_small_slices_are_not_reduced():
     settings = resolve(TrainSettings(semi_scales=(1.0, 0.5)))
-    assert semi_scales(settings, (SMALL, 2)) == (1.0, 0.5)
-    assert semi_scales(settings, (SMALL, 1)) == (1.0, 1.0)
+    assert semi_parts(settings, (SMALL, 2)) == {"semi": 1.0, "semi 2": 0.5}
+    assert semi_parts(settings, (SMALL, 1)) == {"semi": 1.0, "semi 2": 1.0}
 
 
 @pytest.mark.parametrize("scales", [(), (0.1,), (1.5,), (1.0,) * 4])

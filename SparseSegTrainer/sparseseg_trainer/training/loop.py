@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -36,6 +36,14 @@ class Run:
     reporter: Reporter
     curves: list[dict]  # rows of training.csv
     aside: PreparedCohort | None = None  # cases to measure the networks on
+    expected: dict[str, float] = field(default_factory=dict)  # seconds of the stages in order; empty: not known
+
+    def seconds_left(self, stage: str, left: float | None) -> float | None:
+        """Of the whole training, when a stage has ``left`` seconds yet."""
+        stages = list(self.expected)
+        if left is None or stage not in stages:
+            return left
+        return left + sum(self.expected[later] for later in stages[stages.index(stage) + 1 :])
 
 
 @dataclass
@@ -216,13 +224,14 @@ def train_stage(run: Run, stage: Stage) -> nn.Module:
         def tick(part: float, epoch: int = epoch) -> None:
             done = (epoch + part) / stage.epochs
             here = (epoch + part - start) / (stage.epochs - start)
-            run.reporter.progress(stage.name, done, f"epoch {epoch + 1} of {stage.epochs}", left(here))
+            seconds = run.seconds_left(stage.name, left(here))
+            run.reporter.progress(stage.name, done, f"epoch {epoch + 1} of {stage.epochs}", seconds)
 
         try:
             loss = trainer.train_epoch(tick)
             score = trainer.measure() if stage.dice else None
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             loss = None
         if loss is None:  # after the block, where the error no longer keeps what filled the memory
@@ -255,7 +264,7 @@ def _report(row: dict, reporter: Reporter) -> None:
             reporter.metric(f"{row['stage']}/{value}", row["epoch"], row[value])
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; a CPU's allocator says so in a plain RuntimeError (Windows, Linux)."""
     signs = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)

@@ -44,7 +44,8 @@ def fused_labels(run: Run, semi: nn.Module | None, registration: nn.Module | Non
     data = run.data
     result, left = torch.zeros(data.labels.shape, dtype=torch.uint8), TimeLeft()
     for done, case in enumerate(data.cases):
-        run.reporter.progress("pseudo labels", done / len(data.cases), case.name, left(done / len(data.cases)))
+        seconds = run.seconds_left("pseudo labels", left(done / len(data.cases)))
+        run.reporter.progress("pseudo labels", done / len(data.cases), case.name, seconds)
         result[case.start : case.stop] = _fused_case(run, semi, registration, case)
     drawn = data.drawn
     result[drawn] = data.labels[drawn.to(data.labels.device)].cpu()

@@ -29,9 +29,10 @@ def shape_of(settings: TrainSettings, classes: int, shape: tuple[int, int]) -> N
     return NetworkShape(settings.context, classes, settings.width, settings.depth, stride)
 
 
-def semi_scales(settings: TrainSettings, shape: tuple[int, int]) -> tuple[float, ...]:
-    """At which sizes the semi-supervised networks see slices of ``shape``; small ones are not reduced."""
-    return settings.semi_scales if _reducible(shape) else (1.0,) * len(settings.semi_scales)
+def semi_parts(settings: TrainSettings, shape: tuple[int, int]) -> dict[str, float]:
+    """The semi-supervised networks, and at which sizes they see slices of ``shape``; small ones are not reduced."""
+    scales = settings.semi_scales if _reducible(shape) else (1.0,) * len(settings.semi_scales)
+    return {f"semi {number}" if number > 1 else "semi": scale for number, scale in enumerate(scales, 1)}
 
 
 def _reducible(shape: tuple[int, int]) -> bool:

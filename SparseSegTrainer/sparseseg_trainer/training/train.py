@@ -27,14 +27,15 @@ from ..settings import to_dict
 from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
-from .keys import VOXELWISE, Method, learns_from_whole_volumes
-from .loop import Run
+from .keys import PSEUDO_LABELED, VOXELWISE, Method, learns_from_whole_volumes
+from .loop import Run, out_of_memory
 from .memory import available_bytes, needed_bytes
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
 from .overview_training import final_shape
 from .resolving import resolve
 from .settings import TrainSettings
+from .stage_times import CohortSize, stage_seconds
 from .validation import figures as measured_figures
 from .validation import keep_aside, write_picture
 
@@ -88,6 +89,7 @@ def train(
     if aside:
         run.aside = prepare(aside, work / "aside", settings.pixels, reporter, data.grid)
     _check_known(run)
+    run.expected = _expected(run)
     network = METHODS[settings.method](run)
 
     figures = measured_figures(run, network)
@@ -168,6 +170,20 @@ def _check_known(run: Run) -> None:
             f"No slice of the cohort has a label{where}.",
             f"Draw the structure on one slice of each volume{where}.",
         )
+
+
+def _expected(run: Run) -> dict[str, float]:
+    """Seconds of the stages, to say when all of them will have ended; nothing where there is only one."""
+    data, settings = run.data, run.settings
+    if settings.method not in PSEUDO_LABELED and not settings.overview_epochs:
+        return {}
+    size = CohortSize(data.classes, len(data.cases), len(data.labels), len(data.drawn), data.grid)
+    try:
+        return stage_seconds(settings, size, run.device, run.reporter)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return {}  # the training itself gets by with less
 
 
 def _write_model(run: Run, source: Cohort, network: nn.Module, seconds: float, figures: dict, out: Path) -> None:

@@ -14,7 +14,7 @@ from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
 from ..semi_networks import SemiNetworks
-from ..supervised import look_up, new_network, semi_scales, steps_for
+from ..supervised import look_up, new_network, semi_parts, steps_for
 from ..validation import live_dice
 
 
@@ -27,10 +27,9 @@ def train(run: Run) -> nn.Module:
 
 def train_semi(run: Run) -> SemiNetworks:
     """The semi-supervised network, or one for each of the ``semi_scales``."""
-    scales = semi_scales(run.settings, run.data.grid.shape)
-    parts = ["semi", *(f"semi {number}" for number in range(2, len(scales) + 1))]
-    trained = [_train_semi(run, *own) for own in zip(parts, scales, strict=True)]
-    together = SemiNetworks([one.networks[0] for one in trained], scales)
+    parts = semi_parts(run.settings, run.data.grid.shape)
+    trained = [_train_semi(run, part, scale) for part, scale in parts.items()]
+    together = SemiNetworks([one.networks[0] for one in trained], list(parts.values()))
     return together.to(run.device).eval()  # a GPU may have been full after some of them
 
 
