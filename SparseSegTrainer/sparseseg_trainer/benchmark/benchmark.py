@@ -15,6 +15,7 @@ from ..reporting import Reporter
 from ..web_page import pictures_or_none
 from .cells import Cell, cells_of
 from .cohorts import DataFolder
+from .failures import failure_of, keep_failure, read_failure
 from .plan import Plan, read_plan
 from .report import Section, benchmark_page
 from .results import Row, read_rows, write_cases
@@ -55,7 +56,7 @@ def benchmark(
     every = [cell for some in cells for cell in some]
     sections = [_section(read, folder, some, out, reporter) for folder, some in zip(folders, cells, strict=True)]
     write_cases(out / "cases.csv", every, out)
-    write_text(out / "report.html", benchmark_page(read, sections, every, failed, out))
+    write_text(out / "report.html", benchmark_page(read, sections, every, _failures(every, failed, out), out))
     reporter.progress("report", 1)
     done = sum(cell.is_done(out) for cell in every)
     return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / "report.html"))
@@ -70,16 +71,25 @@ def _tasks(
         for cell in some:
             if cell.is_done(out):
                 continue
+            folder = cell.folder(out)
             try:
                 cohorts = [data.training(cell.scheme, cell.fold, reporter), data.test(cell.fold)]
-            except InputError as error:
-                failed.append(CaseFailure(cell.name, error.code, f"{cell.name}: {error.message}", error.advice))
+            except (InputError, OSError) as error:
+                failed.append(failure_of(cell.name, error))
+                keep_failure(folder, failed[-1])
                 continue
-            folder = cell.folder(out)
             training, test = (os.path.relpath(cohort, folder) for cohort in cohorts)
             job = {"kind": "cell", "settings": cell.settings, "cohort": training, "test": test, "out": "."}
             tasks.append(Task(cell.name, folder, job))
     return tasks
+
+
+def _failures(cells: list[Cell], failed: list[CaseFailure], out: Path) -> list[CaseFailure]:
+    """Why those of ``cells`` that are not done failed, in an earlier run or in this one, in which ``failed`` did."""
+    now = {failure.case: failure for failure in failed}
+    left = [cell for cell in cells if not cell.is_done(out)]
+    found = [now.get(cell.name) or read_failure(cell.folder(out)) for cell in left]
+    return [failure for failure in found if failure]
 
 
 def _tell(reporter: Reporter, task: Task, result: dict) -> None:

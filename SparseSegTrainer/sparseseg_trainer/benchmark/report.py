@@ -31,7 +31,7 @@ class Section:
 
 
 def benchmark_page(plan: Plan, sections: list[Section], cells: list[Cell], failed: list[CaseFailure], out: Path) -> str:
-    """The page as HTML; ``failed`` says which cells could not be done in this run, and why."""
+    """The page as HTML; ``failed`` says which cells could not be done, and why."""
     done = [cell for cell in cells if cell.is_done(out)]
     results = [read_result(cell, out) for cell in done]
     machines = sorted({f"{result['device']}, PyTorch {result['torch']}" for result in results})

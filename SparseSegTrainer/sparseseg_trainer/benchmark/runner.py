@@ -16,8 +16,9 @@ from pathlib import Path
 from ..case import CaseFailure
 from ..errors import InputError
 from ..files import write_text
-from ..jobs import SCHEMA
+from ..jobs import CANCELLED_ERROR, SCHEMA
 from ..reporting import Reporter, TimeLeft
+from .failures import failure_of, forget_failure, keep_failure
 
 GRACE = 3  # seconds that a cell has to stop before its process is ended
 
@@ -48,8 +49,9 @@ def run_tasks(
 ) -> list[CaseFailure]:
     """Runs the tasks, ``at_a_time`` of them, each on the next of ``devices`` ("auto", "cpu", "cuda", "cuda:1") in turn.
 
-    ``finished`` is called with the result of each that came through. Returns why the others did not. Raises
-    ``Cancelled``; the processes are stopped then, and go on from their checkpoints when the task runs again.
+    ``finished`` is called with the result of each that came through. Returns why the others did not, which is kept in
+    their folders too. Raises ``Cancelled``; the processes are stopped then, and go on from their checkpoints when the
+    task runs again.
     """
     slots: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in range(at_a_time):
@@ -75,9 +77,12 @@ def run_tasks(
 def _settle(task: Task, future: Future, finished: Callable, failed: list[CaseFailure], reporter: Reporter) -> None:
     try:
         result = future.result()
-    except InputError as error:
-        failed.append(CaseFailure(task.name, error.code, f"{task.name}: {error.message}", error.advice))
-        reporter.warn(f"{task.name}: {error}")
+    except Exception as error:  # whatever it was, the other cells are not to blame
+        failure = failure_of(task.name, error)
+        if failure.code != CANCELLED_ERROR[0]:  # Ctrl+C reaches the cells too, and says nothing of them
+            keep_failure(task.folder, failure)
+        failed.append(failure)
+        reporter.warn(f"{failure.message} {failure.advice}")
     else:
         finished(task, result)
 
@@ -87,6 +92,7 @@ def _in_slot(task: Task, slots: queue.SimpleQueue, at_a_time: int, running: Runn
     device = slots.get()
     try:
         (task.folder / "cancel").unlink(missing_ok=True)
+        forget_failure(task.folder)
         write_text(task.folder / "job.json", json.dumps({"schema": SCHEMA, **task.job}, indent=2) + "\n")
         return _run_process(task, _environment(device, at_a_time), running)
     finally:
@@ -106,16 +112,17 @@ def _run_process(task: Task, environment: dict, running: Running) -> dict:
             env=environment,
             encoding="utf-8",
         )
-        watch = threading.Thread(target=_stop_process, args=(process, task.folder, running.stop), daemon=True)
-        watch.start()
-        error = None
-        for line in process.stdout:
-            event = json.loads(line) if line.endswith("\n") else {"event": "cut off"}
-            if event["event"] == "progress":
-                running.now[task.name] = f"{event['stage']} {event['fraction']:.0%}"
-            elif event["event"] == "error":
-                error = InputError(event["code"], event["message"], event["advice"])
-        status = process.wait()
+        with process:
+            watch = threading.Thread(target=_stop_process, args=(process, task.folder, running.stop), daemon=True)
+            watch.start()
+            error = None
+            for line in process.stdout:
+                event = json.loads(line) if line.endswith("\n") else {"event": "cut off"}
+                if event["event"] == "progress":
+                    running.now[task.name] = f"{event['stage']} {event['fraction']:.0%}"
+                elif event["event"] == "error":
+                    error = InputError(event["code"], event["message"], event["advice"])
+            status = process.wait()
     result = task.folder / "result.json"
     if result.is_file():
         return json.loads(result.read_text(encoding="utf-8"))
