@@ -66,7 +66,7 @@ def rows_of(labels: Iterable[Label]) -> list[dict]:
 
 
 def summarize(cases: list[CaseScores], label: int | str, others: list[CaseScores] | None = None) -> dict:
-    """The {"n", "failed", metric: {"mean", "sd"}} over cases; sd with n - 1, None for one case.
+    """The {"n", "failed", metric: {"mean", "sd"}} over cases; sd with n - 1, None for one case. Of none, mean is nan.
 
     With ``others``, another method's scores of the same cases in the same order, also "p" of the paired
     two-tailed t-test; None where it is not defined.
@@ -75,7 +75,7 @@ def summarize(cases: list[CaseScores], label: int | str, others: list[CaseScores
     summary: dict = {"n": len(cases), "failed": failed}
     for metric in ALL_METRICS:
         values = [case.value(metric, label) for case in cases]
-        summary[metric] = {"mean": fmean(values), "sd": _spread(values)}
+        summary[metric] = {"mean": fmean(values) if values else math.nan, "sd": _spread(values)}
         if others is not None:
             summary[metric]["p"] = _p_value(values, [case.value(metric, label) for case in others])
     return summary

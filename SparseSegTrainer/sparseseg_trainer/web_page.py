@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from html import escape
@@ -40,6 +41,7 @@ def sortable_table(headings: Iterable[str], rows: Iterable[Iterable[str | float 
     """A table whose headings sort it.
 
     Cells are plain text, numbers (shown with three decimals unless whole), or a text and the number it is sorted by.
+    Where there is no number, which is nan, is "-"; it comes before all numbers.
     """
     rows = [list(cells) for cells in rows]
     texts = [isinstance(cell, str) for cell in rows[0]] if rows else []
@@ -58,7 +60,8 @@ def _cell(value: str | float | tuple[str, float]) -> str:
         return f"<td class='text'>{escape(value)}</td>"
     if not isinstance(value, tuple):
         value = (str(value) if isinstance(value, int) else f"{value:.3f}", value)
-    return f"<td data-value='{value[1]!r}'>{escape(value[0])}</td>"
+    text, number = ("-", "") if math.isnan(value[1]) else (value[0], repr(value[1]))
+    return f"<td data-value='{number}'>{escape(text)}</td>"
 
 
 def failure_list(failed: list[dict]) -> str:
@@ -113,7 +116,7 @@ document.querySelectorAll("table.sortable").forEach(table => {
   headings.forEach((heading, column) => heading.firstChild.onclick = () => {
     const up = heading.getAttribute("aria-sort") !== "ascending";
     const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const number = text => text === "" ? -1 : Number(text);
+    const number = text => text === "" ? -Infinity : Number(text);
     const order = (a, b) => isNaN(number(a)) || isNaN(number(b)) ? compare(a, b) : number(a) - number(b);
     [...body.rows].sort((a, b) => (up ? 1 : -1) * order(key(a), key(b))).forEach(row => body.append(row));
     headings.forEach(other => other.removeAttribute("aria-sort"));

@@ -130,10 +130,9 @@ def test_every_score_and_table_is_there(finished):
         rows = list(csv.DictReader(file))
     assert [(row["row"], row["case"]) for row in rows] == [(m, c) for m in ("FS", "Ours") for c in ("case0", "case2")]
     [table] = (folder / "out/tables").glob("*.md")
-    assert [line.split(" | ")[0] for line in table.read_text(encoding="utf-8").splitlines()[4:6]] == [
-        "| **FS**",
-        "| Ours",
-    ]
+    lines = table.read_text(encoding="utf-8").splitlines()[4:]
+    assert [line.split(" | ")[0] for line in lines[:3]] == ["| **FS**", "| Ours", "| Too large"]
+    assert [line.split(" | ")[-1] for line in lines[:3]] == ["1 |", "1 |", "0 of 1 |"]
 
 
 def test_what_is_done_is_not_done_again_and_the_report_alone_trains_nothing(finished):
@@ -142,6 +141,9 @@ def test_what_is_done_is_not_done_again_and_the_report_alone_trains_nothing(fini
     summary = benchmark(folder / "plan.toml", folder / "out", run=False, reporter=log)
     assert (summary["cases"], summary["failed"], log.cells) == (2, [], [])
     assert done(folder / "out") == before
+    page = (folder / "out/report.html").read_text(encoding="utf-8")
+    assert "2 of 3 trainings are done, 1 failed." in page
+    assert "Too large, seed 0: The training needs about" in page.split("<h2>Trainings that failed</h2>")[1]
 
 
 def test_a_cancelled_benchmark_stops_its_trainings_at_once(killed, tmp_path):

@@ -36,7 +36,7 @@ def scores(dice: float, assd: float = 1.0, failed: bool = False) -> Scores:
 
 def row(name, values, assd=(2.0, 3.0, 4.0), **changes) -> Row:
     cases = [CaseScores(f"case{n}", {1: scores(d, a)}) for n, (d, a) in enumerate(zip(values, assd, strict=False))]
-    return replace(Row(name, [None] * 2, [None] * 2, cases, 60.0), **changes)
+    return replace(Row(name, [None] * 2, [None] * 2, cases), **changes)
 
 
 @pytest.fixture
@@ -96,6 +96,23 @@ def test_a_row_that_is_not_finished_is_compared_on_the_cases_that_both_have():
     plan = Plan(compare="Ours", methods=(Method("A"), Method("Ours")))
     [table] = make_tables(plan, "d", [part, whole])
     assert [table.cells(line)[-3:] for line in table.lines] == [["3", "0", "2 of 3"], ["4", "0", "2"]]
+
+
+def test_a_row_of_which_no_training_is_done_says_so_and_is_compared_with_nothing():
+    nothing = Row("Ours", [None] * 3, [], [])
+    plan = Plan(compare="Ours", methods=(Method("A"), Method("Ours")), tables=(TablePlan(metrics=("dice", "hvsmr")),))
+    [table] = make_tables(plan, "d", [row("A", WORSE), nothing])
+    assert to_markdown(table).splitlines()[4:] == [
+        "| A | 58.3 ± 7.6 | 0.292 ± 0.038 | 3 | 0 | 2 |",
+        "| **Ours** | - | - | 0 | 0 | 0 of 3 |",
+        "",
+        "Mean ± standard deviation over the cases.",
+    ]
+    assert "\\textbf{Ours} & - & - & 0 & 0 & 0 of 3 \\\\" in to_latex(table)
+    last = list(csv.DictReader(io.StringIO(to_csv(table))))[1]
+    assert (last["method"], last["trainings_done"], last["trainings"], last["dice_mean"]) == ("Ours", "0", "3", "")
+    [stars] = make_tables(replace(plan, compare="A"), "d", [row("A", WORSE), nothing])
+    assert stars.cells(stars.lines[1]) == ["Ours", "-", "-", "0", "0", "0 of 3"]
 
 
 def test_seeds_are_averaged_case_by_case_before_the_test_and_a_failure_stays_one():
@@ -186,8 +203,9 @@ CHROMIUM = shutil.which("chromium")
 def test_a_reader_sorts_the_report_by_clicks_in_a_browser(tmp_path):
     charts = pytest.importorskip("sparseseg_trainer.benchmark.charts", exc_type=ImportError)
     rows = [row("b", OURS), row("c", (0.08, 0.09, 0.1)), row("a", (1.0, 1.0, 1.0))]  # as texts, 9.0 is above 83.3
+    rows.append(Row("d", [None], [], []))
     plan = Plan("Title", methods=tuple(Method(row.name) for row in rows))
-    picture = Picture("Dice", "", (), charts.bars(rows, "dice", None))
+    picture = Picture("Dice", "", (), charts.bars(rows[:3], "dice", None))
     section = Section("data", [], make_tables(plan, "data", rows), [picture])
     page = benchmark_page(plan, [section], [], [], tmp_path).replace("</body>", CLICKS + "</body>")
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
@@ -196,4 +214,4 @@ def test_a_reader_sorts_the_report_by_clicks_in_a_browser(tmp_path):
     command = [CHROMIUM, *flags.split(), (tmp_path / "report.html").as_uri()]
     seen = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True).stdout
     said = re.search("<title>(.*?)</title>", seen)[1].split("|")
-    assert said == ["b,c,a", "c,b,a", "a,b,c", "descending", "a,b,c", "", "800"]
+    assert said == ["b,c,a,d", "d,c,b,a", "a,b,c,d", "descending", "a,b,c,d", "", "800"]

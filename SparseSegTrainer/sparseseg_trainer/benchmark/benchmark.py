@@ -101,7 +101,8 @@ def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporte
     rows = read_rows(cells, out)
     tables = make_tables(plan, data.data.name, rows)
     write_tables(tables, out / "tables")
-    pictures = pictures_or_none(partial(_pictures, plan, data, rows, out, reporter), reporter)
+    shown = [row for row in rows if row.done]
+    pictures = pictures_or_none(partial(_pictures, plan, data, shown, out, reporter), reporter)
     return Section(data.data.name, _notes(data, cells), tables, pictures)
 
 

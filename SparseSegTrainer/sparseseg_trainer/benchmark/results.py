@@ -24,18 +24,17 @@ class Row:
     cells: list[Cell]
     done: list[Cell]
     cases: list[CaseScores]
-    seconds: float  # mean training time of the cells
 
-    def against(self, other: Row | None) -> dict:
-        """``summarize``'s figures of the labels' mean; "p" from the cases that ``other`` has too, if given."""
-        summary = summarize(self.cases, MEAN)
+    def against(self, other: Row | None, label: int | str = MEAN) -> dict:
+        """``summarize``'s figures of a label or of the labels' mean; "p" from the cases that ``other`` has too."""
+        summary = summarize(self.cases, label)
         if other is None or other is self:
             return summary
         theirs = {case.name: case for case in other.cases}
         shared = [case for case in self.cases if case.name in theirs]
-        tested = summarize(shared, MEAN, [theirs[case.name] for case in shared]) if shared else {}
+        tested = summarize(shared, label, [theirs[case.name] for case in shared])
         for metric in ALL_METRICS:
-            summary[metric]["p"] = tested[metric]["p"] if shared else None
+            summary[metric]["p"] = tested[metric]["p"]
         return summary
 
     def shown_cell(self) -> Cell:
@@ -44,16 +43,15 @@ class Row:
 
 
 def read_rows(cells: list[Cell], out: Path) -> list[Row]:
-    """The rows of one data set in the order of the plan; those of which no cell is done are left out."""
+    """The rows of one data set in the order of the plan; those of which no cell is done have no cases."""
     by_row: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_row[cell.row].append(cell)
     rows = []
     for name, members in by_row.items():
         done = [cell for cell in members if cell.is_done(out)]
-        if done:
-            cases = mean_of_seeds([scores for cell in done for scores in read_scores(cell, out)])
-            rows.append(Row(name, members, done, cases, fmean(read_result(cell, out)["seconds"] for cell in done)))
+        cases = mean_of_seeds([scores for cell in done for scores in read_scores(cell, out)])
+        rows.append(Row(name, members, done, cases))
     return rows
 
 

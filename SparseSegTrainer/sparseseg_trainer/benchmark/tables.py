@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .cells import slug
 from .plan import Plan, TablePlan
 from .results import Row
 
+NOT_MEASURED = "-"
 PERCENT = ("dice", "iou", "boundary_iou", "rand")
 
 
@@ -33,6 +35,8 @@ class Line:
     def text(self, metric: str) -> str:
         """As the papers write it, "48.6* ± 16.9"; ratios that the papers give in percent are in percent."""
         numbers = self.figures[metric]
+        if math.isnan(numbers["mean"]):
+            return NOT_MEASURED
         scale, digits = (100, 1) if metric in PERCENT else (1, 3 if metric == "hvsmr" else 2)
         spread = "" if numbers["sd"] is None else f" ± {numbers['sd'] * scale:.{digits}f}"
         return f"{numbers['mean'] * scale:.{digits}f}{self.star(metric)}{spread}"
@@ -87,7 +91,8 @@ def _table(plan: Plan, wanted: TablePlan, data: str, rows: dict[str, Row]) -> Ta
             counts = (summary["n"], summary["failed"], len(row.done), len(row.cells))
             lines.append(Line(name, name == compare, figures, *counts))
     # A table without the method to compare with has its stars all the same: that may be in another table.
-    return Table(f"{wanted.title or plan.title}: {data}", wanted.metrics, compare if compare in rows else "", lines)
+    compare = compare if compare in rows and rows[compare].cases else ""
+    return Table(f"{wanted.title or plan.title}: {data}", wanted.metrics, compare, lines)
 
 
 def write_tables(tables: list[Table], folder: Path) -> None:
@@ -120,7 +125,7 @@ def to_csv(table: Table) -> str:
     writer.writerow(["method", "cases", "failed", "trainings_done", "trainings", *columns])
     for line in table.lines:
         numbers = [line.figures[metric].get(part) for metric in ALL_METRICS for part in ("mean", "sd", "p")]
-        texts = ["" if number is None else f"{number:.6g}" for number in numbers]
+        texts = ["" if number is None or math.isnan(number) else f"{number:.6g}" for number in numbers]
         writer.writerow([line.name, line.cases, line.failed, line.done, line.cells, *texts])
     return text.getvalue()
 
