@@ -37,11 +37,16 @@ def row(cells: Iterable[str], tag: str = "td") -> str:
     return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
 
-def sortable_table(headings: Iterable[str], rows: Iterable[Iterable[str | float | tuple[str, float]]]) -> str:
+def sortable_table(
+    headings: Iterable[str],
+    rows: Iterable[Iterable[str | float | tuple[str, float]]],
+    groups: Iterable[tuple[str, int]] = (),
+) -> str:
     """A table whose headings sort it.
 
     Cells are plain text, numbers (shown with three decimals unless whole), or a text and the number it is sorted by.
-    Where there is no number, which is nan, is "-"; it comes before all numbers.
+    Where there is no number, which is nan, is "-"; it comes before all numbers. Above the headings of all columns stand
+    those of ``groups``, each with the number of its columns, if given.
     """
     rows = [list(cells) for cells in rows]
     texts = [isinstance(cell, str) for cell in rows[0]] if rows else []
@@ -49,9 +54,12 @@ def sortable_table(headings: Iterable[str], rows: Iterable[Iterable[str | float 
         f"<th{' class=text' if text else ''}><button>{escape(heading)}</button></th>"
         for heading, text in zip_longest(headings, texts)
     )
+    above = "".join(f"<th colspan={count} class=group>{escape(name)}</th>" for name, count in groups)
+    above = f"<tr>{above}</tr>" if above else ""
     body = "".join(f"<tr>{''.join(map(_cell, cells))}</tr>" for cells in rows)
     return (
-        f"<div class='wide'><table class='sortable'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<div class='wide'><table class='sortable'><thead>{above}<tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -96,6 +104,7 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2em; } .sources, .note { opacity: .7; 
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { padding: .3em .6em; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child, .text { text-align: left; }
+th.group { text-align: center; } th.group:empty { border: 0; }
 tbody tr:hover { background: var(--soft); }
 th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-visible { outline: 2px solid; }
 th[aria-sort=ascending] button::after { content: " ▲"; }
@@ -111,7 +120,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .5em; }
 $body
 <script>
 document.querySelectorAll("table.sortable").forEach(table => {
-  const headings = table.querySelectorAll("th"), body = table.tBodies[0];
+  const headings = table.querySelectorAll("thead tr:last-child th"), body = table.tBodies[0];
   const compare = new Intl.Collator(undefined, {numeric: true}).compare;
   headings.forEach((heading, column) => heading.firstChild.onclick = () => {
     const up = heading.getAttribute("aria-sort") !== "ascending";

@@ -21,6 +21,7 @@ from sparseseg_trainer.benchmark.runner import GRACE
 from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.scores import ALL_METRICS
 
 PLAN = """
 title = "Small < & >"
@@ -166,6 +167,7 @@ def test_the_report_has_every_figure_and_loads_nothing(finished):
     page = (finished[0] / "out/report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|url\(|@import|src='(?!data:)|href", page)
     assert "Small &lt; &amp; &gt;" in page and "Too large" not in page.split("<h2>All trainings")[1]
+    assert all(f">{heading}<" in page.split("<h2>All cases")[1] for heading in ALL_METRICS.values())
     kinds = (
         "Slices: phantoms",
         "Dice by the slice's position",

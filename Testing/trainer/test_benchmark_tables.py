@@ -204,9 +204,12 @@ def test_a_reader_sorts_the_report_by_clicks_in_a_browser(tmp_path):
     charts = pytest.importorskip("sparseseg_trainer.benchmark.charts", exc_type=ImportError)
     rows = [row("b", OURS), row("c", (0.08, 0.09, 0.1)), row("a", (1.0, 1.0, 1.0))]  # as texts, 9.0 is above 83.3
     rows.append(Row("d", [None], [], []))
-    plan = Plan("Title", methods=tuple(Method(row.name) for row in rows))
+    for case in (case for row in rows for case in row.cases):
+        case.by_label[2] = case.by_label[1]  # a second label: its name stands above the headings
+    plan = Plan("Title", methods=tuple(Method(row.name) for row in rows), tables=(TablePlan(per_label=True),))
+    labels = [default_label(1), default_label(2)]
     picture = Picture("Dice", "", (), charts.bars(rows[:3], "dice", None))
-    section = Section("data", [], make_tables(plan, "data", rows), [picture])
+    section = Section("data", [], make_tables(plan, "data", rows, labels), [picture])
     page = benchmark_page(plan, [section], [], [], tmp_path).replace("</body>", CLICKS + "</body>")
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"

@@ -11,6 +11,7 @@ from ..case_loop import summary_of
 from ..devices import choose_device
 from ..errors import InputError
 from ..files import write_text
+from ..labels import read_labels
 from ..reporting import Reporter
 from ..web_page import pictures_or_none
 from .cells import Cell, cells_of
@@ -99,7 +100,7 @@ def _tell(reporter: Reporter, task: Task, result: dict) -> None:
 def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporter: Reporter) -> Section:
     """Reads what the cells of a data set found, and writes its tables."""
     rows = read_rows(cells, out)
-    tables = make_tables(plan, data.data.name, rows)
+    tables = make_tables(plan, data.data.name, rows, read_labels(data.folder))
     write_tables(tables, out / "tables")
     shown = [row for row in rows if row.done]
     pictures = pictures_or_none(partial(_pictures, plan, data, shown, out, reporter), reporter)

@@ -74,12 +74,16 @@ class Method:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A table a data set: ``methods`` in this order (empty: all), tested against the method ``compare``."""
+    """A table a data set: ``methods`` in this order (empty: all), tested against the method ``compare``.
+
+    ``per_label``: where there are several labels, columns of each before those of all together.
+    """
 
     title: str = ""
     methods: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("iou", "dice", "assd", "ravd")
     compare: str = ""  # empty: the plan's
+    per_label: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from html import escape
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..case import CaseFailure
 from ..report import EXPLANATION
-from ..scores import METRICS
+from ..scores import ALL_METRICS, METRICS
 from ..web_page import failure_list, figure, page, sortable_table
 from .cells import Cell
 from .plan import Plan
@@ -48,7 +49,8 @@ def benchmark_page(plan: Plan, sections: list[Section], cells: list[Cell], faile
 {_trainings(done, results, out)}
 <h2>All cases</h2>
 {_cases(done, out)}
-{EXPLANATION}"""
+{EXPLANATION}
+{FURTHER_EXPLANATION}"""
     return page(plan.title or "SparseSeg benchmark", body)
 
 
@@ -62,11 +64,11 @@ def _section(section: Section) -> str:
 def _table(table: Table) -> str:
     rows = []
     for line in table.lines:
-        metrics = [(line.text(metric), line.figures[metric]["mean"]) for metric in table.metrics]
+        metrics = [(line.text(column), line.of(column)["mean"]) for column in table.columns]
         trainings = (table.cells(line)[-1], line.done)
         rows.append([line.name, *metrics, line.cases, line.failed, trainings])
     note = f"<p class='note'>{escape(table.note())}</p>"
-    return f"<h3>{escape(table.title)}</h3>{sortable_table(table.headings(), rows)}{note}"
+    return f"<h3>{escape(table.title)}</h3>{sortable_table(table.headings(), rows, table.groups())}{note}"
 
 
 def _trainings(done: list[Cell], results: list[dict], out: Path) -> str:
@@ -80,10 +82,22 @@ def _trainings(done: list[Cell], results: list[dict], out: Path) -> str:
 
 
 def _cases(done: list[Cell], out: Path) -> str:
+    """Every metric that was measured; results of earlier versions lack some."""
+    scored = [(cell, case) for cell in done for case in read_scores(cell, out)]
+    metrics = [metric for metric in ALL_METRICS if not all(isnan(case.value(metric)) for _, case in scored)]
     rows = []
-    for cell in done:
-        for case in read_scores(cell, out):
-            numbers = [case.value(metric) for metric in METRICS]
-            failed = "failed" if case.is_failed() else ""
-            rows.append([case.name, cell.data.name, cell.row, cell.seed, *numbers, failed])
-    return sortable_table(["Case", "Data", "Method", "Seed", *METRICS.values(), "Failed"], rows)
+    for cell, case in scored:
+        numbers = [case.value(metric) for metric in metrics]
+        failed = "failed" if case.is_failed() else ""
+        rows.append([case.name, cell.data.name, cell.row, cell.seed, *numbers, failed])
+    headings = [ALL_METRICS[metric] for metric in metrics]
+    return sortable_table(["Case", "Data", "Method", "Seed", *headings, "Failed"], rows)
+
+
+FURTHER_EXPLANATION = """<dl>
+<dt>Hausdorff</dt><dd>The largest distance from a point of one surface to the other surface; less is better.</dd>
+<dt>2D ASSD</dt><dd>ASSD of the outlines in each slice that has both, averaged over these slices; less is better.</dd>
+<dt>ADB</dt><dd>Average distance of the boundaries: the mean of both surfaces' mean distances; less is better.</dd>
+<dt>Rand F-score</dt><dd>Whether connected parts are neither merged nor split, 0 to 1; more is better.</dd>
+<dt>HVSMR score</dt><dd>Dice / 2 - ADB / 4 - Hausdorff / 30, summed over the labels; more is better.</dd>
+</dl>"""

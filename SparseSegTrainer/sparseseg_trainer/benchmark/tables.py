@@ -5,94 +5,151 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from ..files import write_text
+from ..labels import Label
 from ..report import SIGNIFICANT
-from ..scores import ALL_METRICS, UNITS
+from ..scores import ALL_METRICS, MEAN, SUMMED, UNITS, rows_of
 from .cells import slug
 from .plan import Plan, TablePlan
 from .results import Row
 
 NOT_MEASURED = "-"
 PERCENT = ("dice", "iou", "boundary_iou", "rand")
+COUNTS = ("Cases", "Failed", "Trainings")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of the mean over the labels, or of one label. ``group``: its label's name, in tables of each label."""
+
+    metric: str
+    label: int | str = MEAN
+    group: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The text above it, where its group stands above that."""
+        return f"{ALL_METRICS[self.metric]} (%)" if self.metric in PERCENT else ALL_METRICS[self.metric]
+
+    @property
+    def full_heading(self) -> str:
+        """The text above it, with its group."""
+        return f"{self.group}: {self.heading}" if self.group else self.heading
 
 
 @dataclass(frozen=True)
 class Line:
-    """A method in a table: ``figures`` holds {"mean", "sd", "p"} of each metric; ``bold`` if others are tested against
-    it. Of ``cells`` trainings ``done`` are; they measured ``cases``, of which ``failed`` failed."""
+    """A method in a table: ``figures`` holds {"mean", "sd", "p"} by label and metric; ``bold`` if others are tested
+    against it. Of ``cells`` trainings ``done`` are; they measured ``cases``, of which ``failed`` failed."""
 
     name: str
     bold: bool
-    figures: dict[str, dict]
+    figures: dict[int | str, dict[str, dict]]
     cases: int
     failed: int
     done: int
     cells: int
 
-    def text(self, metric: str) -> str:
+    def of(self, column: Column) -> dict:
+        """The numbers in a column."""
+        return self.figures[column.label][column.metric]
+
+    def text(self, column: Column) -> str:
         """As the papers write it, "48.6* ± 16.9"; ratios that the papers give in percent are in percent."""
-        numbers = self.figures[metric]
+        numbers, metric = self.of(column), column.metric
         if math.isnan(numbers["mean"]):
             return NOT_MEASURED
         scale, digits = (100, 1) if metric in PERCENT else (1, 3 if metric == "hvsmr" else 2)
         spread = "" if numbers["sd"] is None else f" ± {numbers['sd'] * scale:.{digits}f}"
-        return f"{numbers['mean'] * scale:.{digits}f}{self.star(metric)}{spread}"
+        return f"{numbers['mean'] * scale:.{digits}f}{_star(numbers.get('p'))}{spread}"
 
-    def star(self, metric: str) -> str:
-        p = self.figures[metric].get("p")
-        return "*" if p is not None and p < SIGNIFICANT else ""
+
+def _star(p: float | None) -> str:
+    return "*" if p is not None and p < SIGNIFICANT else ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one data set; ``metrics`` are its columns."""
+    """A table of one data set; ``columns`` are those with metrics."""
 
     title: str
-    metrics: tuple[str, ...]
+    columns: tuple[Column, ...]
     compare: str
     lines: list[Line]
 
     def headings(self) -> list[str]:
-        """The texts above the columns."""
-        metrics = [
-            f"{ALL_METRICS[metric]} (%)" if metric in PERCENT else ALL_METRICS[metric] for metric in self.metrics
-        ]
-        return ["Method", *metrics, "Cases", "Failed", "Trainings"]
+        """The texts above all columns, below those of ``groups``."""
+        return ["Method", *(column.heading for column in self.columns), *COUNTS]
+
+    def full_headings(self) -> list[str]:
+        """The texts above all columns where there is no line for ``groups``."""
+        return ["Method", *(column.full_heading for column in self.columns), *COUNTS]
+
+    def groups(self) -> list[tuple[str, int]]:
+        """The texts above the headings and how many columns each is above; none where no column is in a group."""
+        if not any(column.group for column in self.columns):
+            return []
+        groups = [list(columns) for _, columns in groupby(self.columns, lambda column: column.label)]
+        return [("", 1), *((columns[0].group, len(columns)) for columns in groups), ("", len(COUNTS))]
 
     def cells(self, line: Line) -> list[str]:
         """The texts of one line."""
         trainings = str(line.done) if line.done == line.cells else f"{line.done} of {line.cells}"
-        return [line.name, *map(line.text, self.metrics), str(line.cases), str(line.failed), trainings]
+        return [line.name, *map(line.text, self.columns), str(line.cases), str(line.failed), trainings]
 
     def note(self) -> str:
         """What stands below the table."""
         spread = "Mean ± standard deviation over the cases."
+        whole = [column for column in self.columns if column.group and column.label == MEAN]
+        if whole:
+            sums = [ALL_METRICS[column.metric] for column in whole if column.metric in SUMMED]
+            summed = f" ({', '.join(sums)}: the sum)" if sums else ""
+            spread += f" {whole[0].group.capitalize()}: the mean over the labels of each case{summed}."
         if not self.compare:
             return spread
         return f"{spread} *: p < {SIGNIFICANT} against {self.compare}, paired two-tailed t-test over the cases."
 
 
-def make_tables(plan: Plan, data: str, rows: list[Row]) -> list[Table]:
-    """The plan's tables for the data set called ``data``, of the rows that there are."""
-    return [_table(plan, wanted, data, {row.name: row for row in rows}) for wanted in plan.tables]
+def make_tables(plan: Plan, data: str, rows: list[Row], labels: Iterable[Label] = ()) -> list[Table]:
+    """The plan's tables for the data set called ``data``, which has these ``labels``, of the rows that there are."""
+    known = {row.name: row for row in rows}
+    return [_table(plan, wanted, data, known, _columns(wanted, list(labels))) for wanted in plan.tables]
 
 
-def _table(plan: Plan, wanted: TablePlan, data: str, rows: dict[str, Row]) -> Table:
+def _columns(wanted: TablePlan, labels: list[Label]) -> tuple[Column, ...]:
+    """What is a sum over the labels stands among all of them only, as in zheng2020's Table 1."""
+    if not wanted.per_label or len(labels) < 2:
+        return tuple(map(Column, wanted.metrics))
+    pairs = [(part, metric) for part in rows_of(labels) for metric in wanted.metrics]
+    return tuple(
+        Column(metric, part["label"], part["name"])
+        for part, metric in pairs
+        if part["label"] == MEAN or metric not in SUMMED
+    )
+
+
+def _table(plan: Plan, wanted: TablePlan, data: str, rows: dict[str, Row], columns: tuple[Column, ...]) -> Table:
     compare = wanted.compare or plan.compare
     lines = []
     for name in plan.row_names(wanted.methods):
         if name in rows:
             row, other = rows[name], rows.get(compare)
-            summary = row.against(other)
-            figures = {metric: summary[metric] for metric in ALL_METRICS}
-            counts = (summary["n"], summary["failed"], len(row.done), len(row.cells))
+            figures = {label: row.against(other, label) for label in dict.fromkeys([*_labels(columns), MEAN])}
+            counts = (figures[MEAN]["n"], figures[MEAN]["failed"], len(row.done), len(row.cells))
             lines.append(Line(name, name == compare, figures, *counts))
     # A table without the method to compare with has its stars all the same: that may be in another table.
     compare = compare if compare in rows and rows[compare].cases else ""
-    return Table(f"{wanted.title or plan.title}: {data}", wanted.metrics, compare, lines)
+    return Table(f"{wanted.title or plan.title}: {data}", columns, compare, lines)
+
+
+def _labels(columns: Iterable[Column]) -> dict[int | str, str]:
+    """The labels of the columns and their names, in order."""
+    return {column.label: column.group for column in columns}
 
 
 def write_tables(tables: list[Table], folder: Path) -> None:
@@ -106,7 +163,7 @@ def write_tables(tables: list[Table], folder: Path) -> None:
 
 def to_markdown(table: Table) -> str:
     """The table with its title and note."""
-    lines = [f"**{table.title}**", "", _pipes(table.headings()), _pipes(["---"] * len(table.headings()))]
+    lines = [f"**{table.title}**", "", _pipes(table.full_headings()), _pipes(["---"] * len(table.headings()))]
     for line in table.lines:
         cells = [cell.replace("|", "\\|").replace("*", "\\*") for cell in table.cells(line)]
         lines.append(_pipes([f"**{cells[0]}**", *cells[1:]] if line.bold else cells))
@@ -118,13 +175,15 @@ def _pipes(cells: list[str]) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Numbers as measured (ratios from 0 to 1): mean, standard deviation and p of every metric."""
+    """Numbers as measured (ratios from 0 to 1): mean, standard deviation and p of every metric, for every label."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{UNITS.get(metric, metric)}_{part}" for metric in ALL_METRICS for part in ("mean", "sd", "p")]
+    parts = [(metric, part) for metric in ALL_METRICS for part in ("mean", "sd", "p")]
+    names = {label: "" if label == MEAN else f"{name} " for label, name in _labels(table.columns).items()}
+    columns = [f"{name}{UNITS.get(metric, metric)}_{part}" for name in names.values() for metric, part in parts]
     writer.writerow(["method", "cases", "failed", "trainings_done", "trainings", *columns])
     for line in table.lines:
-        numbers = [line.figures[metric].get(part) for metric in ALL_METRICS for part in ("mean", "sd", "p")]
+        numbers = [line.figures[label][metric].get(part) for label in names for metric, part in parts]
         texts = ["" if number is None or math.isnan(number) else f"{number:.6g}" for number in numbers]
         writer.writerow([line.name, line.cases, line.failed, line.done, line.cells, *texts])
     return text.getvalue()
@@ -132,7 +191,7 @@ def to_csv(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A table environment; needs the package booktabs."""
-    rows = [_ampersands(table.headings()), "\\midrule"]
+    rows = [*_groups(table), _ampersands(map(_escaped, table.headings())), "\\midrule"]
     for line in table.lines:
         name, *cells = map(_escaped, table.cells(line))
         rows.append(_ampersands([f"\\textbf{{{name}}}" if line.bold else name, *cells]))
@@ -151,7 +210,20 @@ def to_latex(table: Table) -> str:
     )
 
 
-def _ampersands(cells: list[str]) -> str:
+def _groups(table: Table) -> list[str]:
+    """The line of the groups' names above the headings and the rules below them; nothing in a table without."""
+    names, rules, first = [], [], 1
+    for name, count in table.groups():
+        if name:
+            names.append(f"\\multicolumn{{{count}}}{{c}}{{{_escaped(name)}}}")
+            rules.append(f"\\cmidrule(lr){{{first}-{first + count - 1}}}")
+        else:
+            names += [""] * count
+        first += count
+    return [_ampersands(names), " ".join(rules)] if names else []
+
+
+def _ampersands(cells: Iterable[str]) -> str:
     return " & ".join(cells) + " \\\\"
 
 
