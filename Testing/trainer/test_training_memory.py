@@ -11,6 +11,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.training import pseudo_labels, registering, supervised
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run
+from sparseseg_trainer.training.memory import needed_bytes
 from sparseseg_trainer.training.pseudo_labels import predicted
 from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings
@@ -79,6 +80,18 @@ def test_a_network_predicts_where_it_is_though_the_training_has_moved(tiny_cohor
     data = prepare(read_cohort(tiny_cohort), tmp_path, settings.pixels, Reporter())
     moved = Run(data, settings, torch.device("meta"), tmp_path, Reporter(), [])
     assert predicted(moved, new_network(moved), torch.arange(3)).shape == data.labels[:3].shape
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "classes"),
+    [({}, [20, 20], 30), ({}, [2, 38], 1), ({"overview_epochs": 1}, [20, 20], 1), ({"batch": 64}, [20, 20], 1)],
+)
+def test_more_labels_longer_volumes_an_overview_and_larger_batches_need_more_memory(settings, counts, classes):
+    def needed(settings, counts, classes):
+        resolved = resolve(TrainSettings(preset="fast", **settings))
+        return needed_bytes(resolved, counts, (112, 160), classes, torch.device("cpu"))
+
+    assert needed(settings, counts, classes) > needed({}, [20, 20], 1)
 
 
 def test_other_errors_of_the_training_are_not_taken_for_a_lack_of_memory(tiny_cohort, tmp_path, monkeypatch):

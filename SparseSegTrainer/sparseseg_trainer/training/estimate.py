@@ -46,17 +46,16 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
         source.cases = [case for case in source.cases if case.label is not None]
     failed: list[CaseFailure] = []
     measured, grid = measure(source, settings.pixels, settings.size_by, failed, reporter)
-    slices = sum(found.count for found in measured)
-    needed = needed_bytes(settings, slices, grid.shape, device)
+    counts, classes = [found.count for found in measured], len(source.labels)
+    needed = needed_bytes(settings, counts, grid.shape, classes, device)
     if device.type == "cuda" and needed > available_bytes(device):
         device = torch.device("cpu")
-        needed = needed_bytes(settings, slices, grid.shape, device)
+        needed = needed_bytes(settings, counts, grid.shape, classes, device)
     reading, drawn = _reading(source, measured, failed)
-    classes = len(source.labels)
     if settings.dimensions == 3:
         seconds = reading + _volume_training(settings, classes, measured, grid, device)
     else:
-        size = CohortSize(classes, len(measured), slices, round(drawn), grid)
+        size = CohortSize(classes, len(measured), sum(counts), round(drawn), grid)
         seconds = reading + sum(stage_seconds(settings, size, device, reporter).values())
     return summary_of(
         len(measured),

@@ -15,6 +15,7 @@ UNKNOWN = 4 << 30  # assumed where the system does not tell
 # discriminator, up to three decoders, the adversarial patches' features.
 BESIDE = {"hybrid_crop": 2.5, "urpc": 1.3, "sassnet": 1.3, "mc_net": 2.0, "ss_net": 2.2}
 BESIDE |= {"dense_voxnet": 3.8, "representative": 5.4}
+PROBABILITIES = 5  # of a whole case at a time: both sources, smoothed, carried and mixed
 LIBRARIES = 600 << 20  # PyTorch and its workspaces, measured on a CPU
 
 
@@ -42,20 +43,27 @@ def resident_bytes(voxels: int, device: torch.device) -> int:
     return 2 * voxels if 2 * voxels < available_bytes(device) / 2 else 0
 
 
-def needed_bytes(settings: TrainSettings, slices: int, shape: tuple[int, int], device: torch.device) -> int:
-    """Network, slices unless they stay on disk, and fused labels, a byte each, which are made in the main memory."""
-    rows, columns = shape
+def needed_bytes(
+    settings: TrainSettings, counts: list[int], shape: tuple[int, int], classes: int, device: torch.device
+) -> int:
+    """Networks, slices unless they stay on disk, and pseudo labels; ``counts`` are the slices of each case.
+
+    Pseudo labels are made in the main memory: of the whole cohort a byte a voxel, of one case the probabilities.
+    """
+    (rows, columns), slices = shape, sum(counts)
     voxels = slices * rows * columns
     if settings.dimensions == 3:
         patch = settings.volumetric.patch
         seen = min(patch[0], slices) * min(patch[1], rows) * min(patch[2], columns)
         return volume_training_bytes(seen, settings) + resident_bytes(voxels, device)
-    fused = voxels if settings.method in PSEUDO_LABELED and device.type == "cpu" else 0
-    largest = training_bytes(rows * columns, settings)
-    if settings.overview_epochs:
+    labeling = 0
+    if settings.method in PSEUDO_LABELED and device.type == "cpu":
+        labeling = voxels + PROBABILITIES * 4 * (classes + 1) * max(counts) * rows * columns
+    networks = training_bytes(rows * columns, settings)
+    if settings.overview_epochs:  # the sum: what the networks of slices have used is not given back on a CPU
         beside = replace(settings, width=settings.overview_width, batch=settings.overview_batch)
-        largest = max(largest, volume_training_bytes(settings.overview_side**3, beside))
-    return largest + resident_bytes(voxels, device) + fused
+        networks += volume_training_bytes(settings.overview_side**3, beside)
+    return networks + resident_bytes(voxels, device) + labeling
 
 
 def volume_training_bytes(voxels: int, settings: TrainSettings) -> int:

@@ -147,11 +147,12 @@ def _in_use(out: Path, what: str) -> InputError:
 
 def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
     """The device, or the CPU if the training would not fit, and the estimated bytes; refuses what fits nowhere."""
-    needed = needed_bytes(settings, len(data.images), data.grid.shape, device)
+    counts = [case.stop - case.start for case in data.cases]
+    needed = needed_bytes(settings, counts, data.grid.shape, data.classes, device)
     if device.type == "cuda" and needed > available_bytes(device):
         reporter.warn("The training does not fit into the GPU's memory: it runs on the CPU, which takes longer.")
         device = torch.device("cpu")
-        needed = needed_bytes(settings, len(data.images), data.grid.shape, device)
+        needed = needed_bytes(settings, counts, data.grid.shape, data.classes, device)
     if needed > available_bytes(device):
         raise InputError(
             "not_enough_memory",
