@@ -22,14 +22,16 @@ PROPAGATION = [["left_atrium"], ["promise12"], ["hippocampus"], ["spinal_cord", 
 # The paper's recipe, scaled to the time of the preset fast: resolution, network and epochs.
 PAPER_IN_MINUTES = ["pixels=8000", "stride=2", "semi_epochs=22", "K1=18", "K2=22"]
 PAPER_IN_MINUTES += ["epochs=36", "steps=60", "registration_epochs=2"]
+GROUPS = [[], ["--held-out-group", "UCL"]]
 TRAINING = [
     *(["left_atrium", "--preset", preset, "--seed", seed] for preset in ("fast", "balanced") for seed in "012"),
-    *(["left_atrium", "--method", "central_only", "--preset", preset] for preset in ("fast", "balanced")),
+    *(["left_atrium", "--method", "central_only", "--preset", "fast", "--seed", seed] for seed in "012"),
+    ["left_atrium", "--method", "central_only", "--preset", "balanced", "--set", "baseline_epochs=450"],  # equal time
     ["left_atrium", "--method", "central_only", "--preset", "fast", "--absence", "off"],
     ["left_atrium", "--method", "full", "--preset", "fast"],
     ["left_atrium", "--preset", "paper", "--set", *PAPER_IN_MINUTES],
-    ["promise12", "--preset", "fast"],
-    ["promise12", "--preset", "fast", "--held-out-group", "UCL"],
+    *(["promise12", "--preset", preset, *group] for preset in ("fast", "balanced") for group in GROUPS),
+    *(["promise12", "--preset", "fast", "--method", method] for method in ("central_only", "full")),
 ]
 
 
