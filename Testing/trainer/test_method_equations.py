@@ -6,40 +6,21 @@ import math
 
 import pytest
 import torch
+from pixels import Slope, probability
 from torch import nn
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.reporting import Reporter
-from sparseseg_trainer.training.consistency import entropy, masked_mean, noisy, ramp_up, rising, squared_error
+from sparseseg_trainer.training.consistency import ramp_up, squared_error
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run, Stage, Trainer, polynomial
-from sparseseg_trainer.training.methods.ac_mt import ambiguous
 from sparseseg_trainer.training.methods.dct_seg import Pair, attack, co_training_loss, disagreement, divergence
-from sparseseg_trainer.training.methods.ict import mix, shares
-from sparseseg_trainer.training.methods.ua_mt import certain
 from sparseseg_trainer.training.pseudo_labels import reached
 from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
-from sparseseg_trainer.training.teaching import Lesson, answer, both_logits, student_loss, taught
+from sparseseg_trainer.training.teaching import Lesson, both_logits, student_loss
 
 PAPER = resolve(TrainSettings(preset="paper"))
-
-
-def probability(*foreground: float) -> torch.Tensor:
-    """Softmax maps (1, 2, 1, pixels) with these probabilities of the one class."""
-    values = torch.tensor(foreground).view(1, 1, 1, -1)
-    return torch.cat([1 - values, values], 1)
-
-
-class Slope(nn.Module):
-    """A network with logits 0 and ``slope`` x."""
-
-    def __init__(self, slope: float):
-        super().__init__()
-        self.slope = nn.Parameter(torch.tensor(slope))
-
-    def forward(self, images):
-        return torch.cat([torch.zeros_like(images), self.slope * images], 1)
 
 
 def lesson(known: float, label: int, unlabelled: float, done: float) -> Lesson:
@@ -80,19 +61,12 @@ def test_the_polynomial_schedule_falls_with_the_power_0_9():
     assert [polynomial(done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5358867, 0])
 
 
-def test_the_teachers_noise_is_cut_off_at_its_limit():
-    noise = noisy(torch.zeros(100, 100), 0.1, 0.2, torch.Generator().manual_seed(0))
-    assert noise.abs().max().item() == pytest.approx(0.2)
-    assert (noise.abs() > 0.1999).float().mean().item() == pytest.approx(0.0455, abs=0.01)  # beyond two deviations
-    assert noise.std().item() == pytest.approx(0.0959, abs=0.002)
-
-
 def test_the_students_loss_is_half_the_supervised_one_plus_a_tenth_of_the_consistency():
     # Network 2 x. Known pixel 0, class 1: softmax 1/2, Dice loss 1 - 2/2.5, cross-entropy ln 2.
     # Unlabelled pixel ln(2)/2: softmax 2/3 against a target of 1/4, for both classes (5/12)^2.
     expected = 0.5 * (0.2 + math.log(2)) + 0.1 * math.exp(-1.25) * (5 / 12) ** 2
 
-    def task(lesson):
+    def task(how, lesson):
         return lesson.unlabelled, lambda logits: squared_error(logits, probability(0.25)).mean()
 
     loss = student_loss(PAPER, Slope(2.0), lesson(0.0, 1, math.log(2) / 2, 0.5), task)
@@ -114,73 +88,6 @@ def test_apart_the_averages_of_batch_normalization_are_of_the_known_slices_alone
     spread = math.sqrt((4.5**2 + 2.5**2 + 1.5**2 + 5.5**2) / 4)
     assert mean == 5.5
     assert logits == [pytest.approx([-4.5 / spread, -2.5 / spread]), pytest.approx([1.5 / spread, 5.5 / spread])]
-
-
-def test_the_teacher_sees_noise_and_is_not_trained():
-    batch = lesson(0.0, 1, 0.0, 0.5)
-    target = taught(batch, PAPER.consistency)
-    assert not target.requires_grad
-    logit = torch.log(target[0, 1] / target[0, 0]).item()
-    assert 0 < abs(logit) <= 0.2
-
-
-def test_the_teacher_normalizes_with_the_statistics_of_what_it_answers_for_and_keeps_its_averages():
-    teacher = nn.Sequential(nn.BatchNorm2d(2, affine=False))
-    bright = torch.rand(4, 2, 8, 8) + 5  # nothing that its averages, 0 and 1, know of
-    found = answer(teacher.eval(), bright)
-    expected = (bright - bright.mean((0, 2, 3), keepdim=True)) / bright.var(
-        (0, 2, 3), correction=0, keepdim=True
-    ).sqrt()
-    assert torch.allclose(found, expected.softmax(1), atol=1e-3)
-    assert torch.equal(teacher[0].running_mean, torch.zeros(2)) and teacher[0].momentum == 0.1
-    assert not found.requires_grad
-
-
-def test_entropy_of_an_undecided_teacher_is_the_logarithm_of_the_number_of_classes():
-    assert entropy(torch.full((1, 3, 1, 1), 1 / 3)).item() == pytest.approx(math.log(3))
-    assert entropy(probability(0.0, 0.8)).flatten().tolist() == pytest.approx([0, 0.5004024])
-
-
-def test_the_teacher_is_certain_below_three_quarters_of_the_largest_entropy_and_later_nearly_always():
-    # entropy / ln 2 of 0.8: 0.722, of 0.78: 0.760, of 0.5: 1; the threshold at the start is 0.75 + 0.25 / e^5 = 0.752
-    mean = probability(0.8, 0.78, 0.5)
-    assert certain(mean, 0.0, Consistency()).flatten().tolist() == [True, False, False]
-    assert certain(mean, 1.0, Consistency()).flatten().tolist() == [True, True, False]
-
-
-def test_the_threshold_of_certainty_grows_with_the_number_of_classes():
-    # entropy 0.898, threshold 0.752 ln 3 = 0.826 at the start and ln 3 = 1.099 at the end; ln 2 would refuse both
-    mean = torch.tensor([0.6, 0.3, 0.1]).view(1, 3, 1, 1)
-    assert [certain(mean, done, Consistency()).item() for done in (0.0, 1.0)] == [False, True]
-
-
-def test_pixels_outside_the_mask_add_nothing():
-    error = squared_error(torch.zeros(1, 2, 1, 2), probability(0.9, 0.1))  # 0.4^2 everywhere
-    error[..., 1] = 9
-    mask = torch.tensor([[[[True, False]]]])
-    assert masked_mean(error, mask).item() == pytest.approx((0.16 + 0.16) / (2 * 1))
-    assert masked_mean(error, ~mask & mask).item() == 0
-
-
-def test_the_student_is_ambiguous_above_three_quarters_of_the_largest_entropy_and_later_above_0_95():
-    # entropy / ln 2 of 0.8: 0.722, of 0.78: 0.760, of 0.6: 0.971
-    logits = probability(0.8, 0.78, 0.6).log().requires_grad_()
-    assert ambiguous(logits, 0.0, Consistency()).flatten().tolist() == [False, True, True]
-    assert ambiguous(logits, 1.0, Consistency()).flatten().tolist() == [False, False, True]
-    assert rising(0.75, 0.95, 0.5) == pytest.approx(0.75 + 0.2 * math.exp(-1.25))
-
-
-def test_each_slice_is_mixed_with_the_one_before_it():
-    values, share = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.25, 0.5, 1.0])
-    assert mix(values, share).tolist() == [0.25 * 1 + 0.75 * 4, 0.5 * 2 + 0.5 * 1, 4]
-
-
-def test_the_shares_of_a_mixture_come_from_a_beta_distribution_and_the_seed():
-    drawn = shares(4000, 0.2, torch.Generator().manual_seed(1))
-    assert drawn.shape == (4000, 1, 1, 1)
-    assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
-    assert drawn.var().item() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), abs=0.01)
-    assert torch.equal(drawn, shares(4000, 0.2, torch.Generator().manual_seed(1)))
 
 
 def test_two_networks_disagree_by_the_jensen_shannon_divergence():

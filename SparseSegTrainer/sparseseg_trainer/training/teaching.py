@@ -46,9 +46,10 @@ class Lesson:
 
 # The unlabelled images as the student shall see them, and the loss of the logits that it answers
 Task = tuple[Tensor, Callable[[Tensor], Tensor]]
+MakeTask = Callable[[Consistency, Lesson], Task]
 
 
-def train_student(run: Run, task: Callable[[Lesson], Task]) -> nn.Module:
+def train_student(run: Run, task: MakeTask) -> nn.Module:
     """Train a student whose moving average is the teacher; returns the teacher, as Tarvainen 2017 advises."""
     settings = run.settings
 
@@ -58,10 +59,10 @@ def train_student(run: Run, task: Callable[[Lesson], Task]) -> nn.Module:
     return train_semi_supervised(run, new_network(run), loss, settings.consistency.decay)
 
 
-def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, task: Callable[[Lesson], Task]) -> Tensor:
+def student_loss(settings: TrainSettings, network: nn.Module, lesson: Lesson, task: MakeTask) -> Tensor:
     """The supervised loss plus the loss of the ``task``, times the weight of the consistency as ramped up by then."""
     how = settings.consistency
-    images, consistency = task(lesson)
+    images, consistency = task(how, lesson)
     known, unlabelled = both_logits(network, lesson.known, images, how.apart)
     weight = how.weight * ramp_up(lesson.done, 0.0, how.ramp)
     return supervised_loss(settings, known, lesson.labels) + weight * consistency(unlabelled)

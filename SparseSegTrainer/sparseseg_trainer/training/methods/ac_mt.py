@@ -22,16 +22,16 @@ def ambiguous(logits: Tensor, done: float, how: Consistency) -> Tensor:
     return share >= rising(how.ambiguous_from, how.ambiguous_to, done)
 
 
+def task(how: Consistency, lesson: Lesson) -> Task:
+    """The squared difference from the teacher's answer, where the student's is ambiguous."""
+    target = taught(lesson, how)
+
+    def loss(logits: Tensor) -> Tensor:
+        return masked_mean(squared_error(logits, target), ambiguous(logits, lesson.done, how))
+
+    return lesson.unlabelled, loss
+
+
 def train(run: Run) -> nn.Module:
     """Train student and teacher on drawn and unlabelled slices; returns the teacher."""
-    how = run.settings.consistency
-
-    def task(lesson: Lesson) -> Task:
-        target = taught(lesson, how)
-
-        def loss(logits: Tensor) -> Tensor:
-            return masked_mean(squared_error(logits, target), ambiguous(logits, lesson.done, how))
-
-        return lesson.unlabelled, loss
-
     return train_student(run, task)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..consistency import squared_error
 from ..loop import Run
+from ..settings import Consistency
 from ..teaching import Lesson, Task, answer, train_student
 
 
@@ -26,13 +27,14 @@ def shares(count: int, alpha: float, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, (count, 1, 1, 1))).float()
 
 
+def task(how: Consistency, lesson: Lesson) -> Task:
+    """The squared difference of the answer to mixed slices from the teacher's answers, mixed alike (eq. 1-2)."""
+    images = lesson.unlabelled
+    share = shares(len(images), how.mixing, lesson.generator).to(images.device)
+    target = mix(answer(lesson.teacher, images), share)
+    return mix(images, share), lambda logits: squared_error(logits, target).mean()
+
+
 def train(run: Run) -> nn.Module:
     """Train student and teacher on drawn and unlabelled slices; returns the teacher."""
-
-    def task(lesson: Lesson) -> Task:
-        images = lesson.unlabelled
-        share = shares(len(images), run.settings.consistency.mixing, lesson.generator).to(images.device)
-        target = mix(answer(lesson.teacher, images), share)
-        return mix(images, share), lambda logits: squared_error(logits, target).mean()
-
     return train_student(run, task)

@@ -10,14 +10,16 @@ from torch import nn
 
 from ..consistency import squared_error
 from ..loop import Run
+from ..settings import Consistency
 from ..teaching import Lesson, Task, taught, train_student
+
+
+def task(how: Consistency, lesson: Lesson) -> Task:
+    """The squared difference from the teacher's answer, everywhere."""
+    target = taught(lesson, how)
+    return lesson.unlabelled, lambda logits: squared_error(logits, target).mean()
 
 
 def train(run: Run) -> nn.Module:
     """Train student and teacher on drawn and unlabelled slices; returns the teacher."""
-
-    def task(lesson: Lesson) -> Task:
-        target = taught(lesson, run.settings.consistency)
-        return lesson.unlabelled, lambda logits: squared_error(logits, target).mean()
-
     return train_student(run, task)

@@ -22,14 +22,14 @@ def certain(probability: Tensor, done: float, how: Consistency) -> Tensor:
     return entropy(probability) < threshold
 
 
+def task(how: Consistency, lesson: Lesson) -> Task:
+    """The squared difference from one of the teacher's passes, where the mean of further ones is certain (eq. 4)."""
+    target = taught(lesson, how)
+    mean = sum(taught(lesson, how) for _ in range(how.passes)) / how.passes
+    mask = certain(mean, lesson.done, how)
+    return lesson.unlabelled, lambda logits: masked_mean(squared_error(logits, target), mask)
+
+
 def train(run: Run) -> nn.Module:
-    """Train student and teacher on drawn and unlabelled slices; returns the teacher."""
-    how = run.settings.consistency
-
-    def task(lesson: Lesson) -> Task:
-        target = taught(lesson, how)
-        mean = sum(taught(lesson, how) for _ in range(how.passes)) / how.passes
-        mask = certain(mean, lesson.done, how)
-        return lesson.unlabelled, lambda logits: masked_mean(squared_error(logits, target), mask)
-
+    """Train student and teacher on drawn and unlabelled slices, or patches; returns the teacher."""
     return train_student(run, task)
