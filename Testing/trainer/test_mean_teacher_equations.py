@@ -9,7 +9,7 @@ import torch
 from pixels import Slope, probability
 from torch import nn
 
-from sparseseg_trainer.training.consistency import entropy, masked_mean, noisy, rising, squared_error
+from sparseseg_trainer.training.consistency import deviations, entropy, masked_mean, noisy, rising, squared_error
 from sparseseg_trainer.training.methods import ac_mt, ict, mean_teacher, ua_mt
 from sparseseg_trainer.training.methods.ac_mt import ambiguous
 from sparseseg_trainer.training.methods.ict import mix, shares
@@ -107,6 +107,18 @@ def test_the_shares_of_a_mixture_come_from_a_beta_distribution_and_the_seed():
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
     assert drawn.var().item() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), abs=0.01)
     assert torch.equal(drawn, shares(4000, 0.2, torch.Generator().manual_seed(1)))
+
+
+def test_the_noise_on_patches_is_in_standard_deviations_of_each():
+    # Half of the voxels are at -0.05 or -0.25, half at +: these are the patches' standard deviations. A slice has none.
+    patches = torch.tensor([-1.0, 1.0]).repeat(5000) * torch.tensor([0.05, 0.25]).view(2, 1, 1, 1, 1)
+    assert deviations(patches).flatten().tolist() == pytest.approx([0.05, 0.25], rel=1e-3)
+    for images, units in ((patches, (0.05, 0.25)), (patches[:, 0], (1.0, 1.0))):
+        target = taught(lesson(Slope(1.0), 0.5, images), Consistency(noise=0.1, noise_limit=0.2))
+        noise = (target[:, 1] / target[:, 0]).log() - images[:, 0]
+        for own, unit in zip(noise, units, strict=True):
+            assert own.abs().max().item() == pytest.approx(0.2 * unit, rel=1e-3)
+            assert own.std().item() == pytest.approx(0.0959 * unit, rel=0.03)  # 0.1, but for what is cut off
 
 
 def test_the_mean_teachers_student_is_drawn_to_the_teacher_everywhere():

@@ -30,10 +30,17 @@ def rising(start: float, stop: float, done: float) -> float:
     return start + (stop - start) * ramp_up(done)
 
 
-def noisy(images: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
-    """``images`` with Gaussian noise of that standard deviation, cut off at +-``limit``."""
+def noisy(
+    images: Tensor, deviation: float, limit: float, generator: torch.Generator, unit: Tensor | float = 1.0
+) -> Tensor:
+    """``images`` with Gaussian noise of that standard deviation, cut off at +-``limit``, both times ``unit``."""
     noise = torch.randn(images.shape, generator=at(images.device, generator), device=images.device) * deviation
-    return images + noise.clamp(-limit, limit)
+    return images + unit * noise.clamp(-limit, limit)
+
+
+def deviations(images: Tensor) -> Tensor:
+    """Standard deviation of each of ``images`` (B, ...): (B, 1, ...)."""
+    return images.flatten(1).std(1).view(-1, *[1] * (images.ndim - 1))
 
 
 def at(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -25,8 +25,10 @@ class Consistency:
     weight: float = 0.1  # of the consistency with the teacher, once ramped up
     ramp: float = 1.0  # part of the training after which it is
     decay: float = 0.99  # of the moving average that is the teacher
-    noise: float = 0.1  # standard deviation of what is added to the teacher's images, from 0 to 1
-    noise_limit: float = 0.2  # largest noise
+    # Standard deviation of what is added to the teacher's slices, from 0 to 1; of patches of volumes, as part of their
+    # own standard deviation
+    noise: float = 0.1
+    noise_limit: float = 0.2  # largest noise, likewise
     passes: int = 8  # ua_mt: of the teacher, with other noise each
     certain_from: float = 0.75  # ua_mt: part of the largest entropy below which the teacher is certain, at first
     certain_to: float = 1.0  # and at the end

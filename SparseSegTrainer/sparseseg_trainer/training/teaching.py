@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..network_shape import NetworkShape
-from .consistency import noisy, ramp_up
+from .consistency import deviations, noisy, ramp_up
 from .loop import Run, Stage, train_stage
 from .losses import segmentation_loss
 from .sampling import draw, mixed_batches
@@ -101,8 +101,14 @@ def _averages_kept(network: nn.Module) -> Iterator[None]:
 
 
 def taught(lesson: Lesson, how: Consistency) -> Tensor:
-    """The teacher's probabilities for the unlabelled images with noise, as a constant."""
-    return answer(lesson.teacher, noisy(lesson.unlabelled, how.noise, how.noise_limit, lesson.generator))
+    """The teacher's probabilities for the unlabelled images with noise, as a constant.
+
+    The published noise is the same number for slices from 0 to 1 and for volumes of unit variance (Yu 2019, zhang2024).
+    Patches are from 0 to 1 here, so theirs is in standard deviations of the patch.
+    """
+    images = lesson.unlabelled
+    unit = deviations(images) if images.ndim == 5 else 1.0
+    return answer(lesson.teacher, noisy(images, how.noise, how.noise_limit, lesson.generator, unit))
 
 
 @torch.no_grad()

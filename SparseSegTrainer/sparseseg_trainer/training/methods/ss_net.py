@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..consistency import at, ramp_up
+from ..consistency import at, deviations, ramp_up
 from ..loop import Run
 from ..losses import labels_dice
 from ..settings import TrainSettings, Volumetric
@@ -30,11 +30,10 @@ def difference(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def attack(network: nn.Module, images: Tensor, target: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
-    """The change of ``images`` (B, ...) with norm ``radius`` (B,) that takes the answer farthest from ``target``.
+    """The change of ``images`` (B, ...) that takes the answer farthest from ``target``.
 
-    To first order, from where a random change of that norm leads (Miyato 2018).
+    Its norm is ``radius`` (B, 1, ...). To first order, from where a random change of that norm leads (Miyato 2018).
     """
-    radius = radius.view(-1, *[1] * (images.ndim - 1))
     start = torch.rand(images.shape, generator=at(images.device, generator), device=images.device) - 0.5
     change = (radius * unit(start)).requires_grad_()
     [gradient] = torch.autograd.grad(difference(network(images + change).softmax(1), target), change)
@@ -49,8 +48,7 @@ def unit(values: Tensor) -> Tensor:
 
 def roughness(network: nn.Module, images: Tensor, target: Tensor, how: Volumetric, generator) -> Tensor:
     """How much the answer changes under an attack; its norm is ``how.radius`` standard deviations a voxel."""
-    pixels = images.flatten(1)
-    radius = how.radius * pixels.std(1) * pixels.shape[1] ** 0.5
+    radius = how.radius * deviations(images) * images[0].numel() ** 0.5
     change = attack(network, images, target, radius, generator)
     return difference(network(images + change).softmax(1), target)
 
