@@ -13,6 +13,7 @@ from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.loop import Run, Stage, Trainer
+from sparseseg_trainer.training.methods import hybrid_crop
 from sparseseg_trainer.training.methods.hybrid_crop import hybrid_loss, mixed_loss, region, teacher_of
 from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
@@ -122,6 +123,26 @@ def test_a_single_pair_of_patches_is_mixed_both_ways():
     students, teacher = Students(99.0, 99.0), torch.ones(1, 4, 4, 4, dtype=torch.uint8)
     mixed_loss(students, lesson(-1.0, 0, 1.0, side=4), teacher, Volumetric(crop=0.5))
     assert [(network.seen[0] > 0).sum().item() for network in (students.first, students.second)] == [8, 56]
+
+
+def test_the_students_take_turns_with_the_pairs_of_patches():
+    students, teacher = Students(1.0, 1.0), torch.ones(4, 2, 2, 2, dtype=torch.uint8)
+    known, others = torch.tensor([1.0, 2, 3, 4]), torch.tensor([5.0, 6, 7, 8])
+    images = torch.cat([known, others]).view(-1, 1, 1, 1, 1).expand(-1, 1, 2, 2, 2)
+    batch = Lesson(images, 0 * teacher, nn.Identity(), 0.0, torch.Generator().manual_seed(0))
+    mixed_loss(students, batch, teacher, Volumetric(crop=0.5))
+    [first], [second] = students.first.seen, students.second.seen
+    assert [own.unique().tolist() for own in (*first, *second)] == [[1, 5], [3, 7], [2, 6], [4, 8]]
+    # the box is one of eight voxels: around it the first student sees labelled patches, the second unlabelled ones
+    assert [own.median().item() for own in (*first, *second)] == [1, 3, 6, 8]
+
+
+def test_the_moving_averages_forget_as_much_of_themselves_as_the_teacher_of_equation_1(monkeypatch):
+    kept = []
+    monkeypatch.setattr(hybrid_crop, "new_network", lambda run: Students(0.0, 0.0))
+    monkeypatch.setattr(hybrid_crop, "train_semi_supervised", lambda run, network, loss, part: kept.append(part))
+    hybrid_crop.train(Run(None, PAPER, torch.device("cpu"), None, Reporter(), []))
+    assert kept == pytest.approx([0.99])
 
 
 @pytest.mark.parametrize(("crop", "ramp", "weight"), [(0.0, 0.0, 1), (1.0, 0.0, 1), (0.0, 0.4, math.exp(-1.25))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,14 +12,23 @@ from torch import nn
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training import teaching
 from sparseseg_trainer.training.consistency import ramp_up, squared_error
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run, Stage, Trainer, polynomial
-from sparseseg_trainer.training.methods.dct_seg import Pair, attack, co_training_loss, disagreement, divergence
+from sparseseg_trainer.training.methods import mean_teacher
+from sparseseg_trainer.training.methods.dct_seg import (
+    Pair,
+    attack,
+    co_training_loss,
+    disagreement,
+    divergence,
+    diversity,
+)
 from sparseseg_trainer.training.pseudo_labels import reached
 from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import Consistency, TrainSettings
-from sparseseg_trainer.training.teaching import Lesson, both_logits, student_loss
+from sparseseg_trainer.training.teaching import Lesson, both_logits, parts_of_batch, student_loss
 
 PAPER = resolve(TrainSettings(preset="paper"))
 
@@ -64,12 +74,14 @@ def test_the_polynomial_schedule_falls_with_the_power_0_9():
 def test_the_students_loss_is_half_the_supervised_one_plus_a_tenth_of_the_consistency():
     # Network 2 x. Known pixel 0, class 1: softmax 1/2, Dice loss 1 - 2/2.5, cross-entropy ln 2.
     # Unlabelled pixel ln(2)/2: softmax 2/3 against a target of 1/4, for both classes (5/12)^2.
+    # A fifth of the training done of two fifths that the ramp-up takes.
     expected = 0.5 * (0.2 + math.log(2)) + 0.1 * math.exp(-1.25) * (5 / 12) ** 2
+    settings = replace(PAPER, consistency=Consistency(ramp=0.4))
 
     def task(how, lesson):
         return lesson.unlabelled, lambda logits: squared_error(logits, probability(0.25)).mean()
 
-    loss = student_loss(PAPER, Slope(2.0), lesson(0.0, 1, math.log(2) / 2, 0.5), task)
+    loss = student_loss(settings, Slope(2.0), lesson(0.0, 1, math.log(2) / 2, 0.2), task)
     assert loss.item() == pytest.approx(expected)
 
 
@@ -148,6 +160,40 @@ def test_co_training_adds_up_supervision_agreement_and_diversity(done, agreement
     expected = supervised + 0.4 * agreement * apart + 0.3 * diversity * (from_first + from_second) / 2
     loss = co_training_loss(settings, pair, lesson(0.5, 1, 0.5, done))
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_a_network_answers_to_the_slices_is_a_constant_for_the_other_one():
+    networks, batch = [Slope(1.0), Slope(-2.0)], lesson(0.5, 1, 0.5, 0.5)
+    answers = [network(batch.images).detach().requires_grad_() for network in networks]
+    diversity(networks, answers, batch, Consistency()).backward()
+    assert all(own.grad is None for own in answers) and all(network.slope.grad for network in networks)
+
+
+@pytest.mark.parametrize(
+    ("batch", "labelled", "parts"),
+    [(8, 0.5, (4, 4)), (8, 0.25, (2, 6)), (8, 1.0, (7, 1)), (8, 0.0, (1, 7)), (1, 0.5, (1, 1))],
+)
+def test_a_batch_has_as_many_known_images_as_set_and_one_of_each_kind_at_least(batch, labelled, parts):
+    settings = TrainSettings(batch=batch, consistency=Consistency(labelled=labelled))
+    assert parts_of_batch(settings) == parts
+
+
+def test_a_student_sees_drawn_absent_and_other_slices_while_the_training_goes_from_0_to_1(
+    tiny_cohort, tmp_path, monkeypatch
+):
+    stages = []
+    monkeypatch.setattr(teaching, "train_stage", lambda run, stage: stages.append(stage))
+    how = {"batch": 8, "steps": 5, "baseline_epochs": 4, "absence_share": 0.25, "device": "cpu"}
+    settings = resolve(TrainSettings("mean_teacher", consistency=Consistency(decay=0.9), **how))
+    data = prepare(read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    mean_teacher.train(Run(data, settings, torch.device("cpu"), tmp_path, Reporter(), []))
+    [stage], generator = stages, torch.Generator().manual_seed(0)
+    batches = [batch for epoch in range(stage.epochs) for batch in stage.epoch_batches(epoch, None, generator)]
+    assert [done for *_, done in batches] == pytest.approx([number / 20 for number in range(20)])
+    assert stage.averaging == 0.9
+    for (known, others), *_ in batches:
+        assert [torch.isin(known, part).sum() for part in (data.drawn, data.absent)] == [3, 1]
+        assert len(others) == 4 and torch.isin(others, data.unknown).all()
 
 
 def test_registration_alone_teaches_the_slices_that_it_reaches(tiny_cohort, tmp_path):

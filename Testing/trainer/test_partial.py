@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run, Stage, plateau, seeded, train_stage
+from sparseseg_trainer.training.methods import partial as method
 from sparseseg_trainer.training.methods.partial import marked, selective_batch_dice
 from sparseseg_trainer.training.resolving import resolve
 from sparseseg_trainer.training.settings import TrainSettings, Volumetric
@@ -162,6 +164,54 @@ def test_the_rate_of_an_epoch_follows_the_scores_before_it(tmp_path):
     stage = scripted_stage([0.5, 0.4, 0.4, 0.6, 0.1], seen, keep_best=True, rate=lambda scores: plateau(scores, 2))
     assert train_stage(run, stage).weight.item() == 6.5
     assert seen == [9, 8, 7, 6.5, 6]
+
+
+@pytest.fixture
+def stages(monkeypatch, tmp_path):
+    """A function that tells which stages a training by the method has, with these settings, and no case's data."""
+    found, asked = [], []
+    network, known = nn.Conv3d(2, 2, 1), torch.zeros(200, 2, 2, 2, dtype=torch.bool)
+    monkeypatch.setattr(method, "new_network", lambda run: network)
+    monkeypatch.setattr(method, "train_stage", lambda run, stage: found.append(stage) or network)
+    monkeypatch.setattr(method, "known_dice", lambda run, network: 0.7)
+
+    def blocks(run, cases, count, generator, drawn_on=False):
+        asked.append((count, drawn_on))
+        return torch.zeros(200, 1, 2, 2, 2), known.to(torch.uint8), known
+
+    monkeypatch.setattr(method, "draw_patches", blocks)
+
+    def trained(**how):
+        settings = resolve(TrainSettings("partial", "paper", baseline_epochs=10, volumetric=Volumetric(**how)))
+        method.train(Run(SimpleNamespace(cases=[]), settings, torch.device("cpu"), tmp_path, Reporter(), []))
+        return found, asked
+
+    return trained
+
+
+def test_the_second_step_goes_on_with_restarts_and_both_keep_the_best_network(stages):
+    (first, second), _ = stages(second_step=0.5, patience=2, restart=4)
+    assert [(stage.name, stage.epochs, stage.keep_best) for stage in (first, second)] == [
+        ("first step", 10, True),
+        ("target", 5, True),
+    ]
+    # as above: two epochs without a better one halve the rate, a restart after four brings it back
+    assert [stage.rate([0.5, 0.4, 0.4, 0.3]) for stage in (first, second)] == [0.5, 1]
+    assert first.dice(None) == 0.7
+
+
+def test_without_a_second_step_there_are_no_restarts(stages):
+    ([only], _) = stages(second_step=0.0, patience=2, restart=4)
+    assert (only.name, only.epochs, only.rate([0.5, 0.4, 0.4, 0.3])) == ("target", 10, 0.5)
+
+
+def test_half_of_the_blocks_do_not_tell_which_slices_are_drawn(stages):
+    [stage, _], asked = stages()
+    seen = []
+    stage.batch_loss(lambda images: seen.append(images) or images, None, torch.Generator().manual_seed(0))
+    told = seen[0][:, 1].flatten(1).mean(1)  # nothing is known: 1 where it is hidden
+    assert set(told.tolist()) == {0, 1} and told.mean().item() == pytest.approx(0.5, abs=0.1)
+    assert asked == [(8, True)]
 
 
 def test_holes_are_filled_where_a_class_encloses_background_and_not_where_another_class_is():

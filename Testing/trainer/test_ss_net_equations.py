@@ -10,8 +10,7 @@ from torch import nn
 
 from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.training.methods import ss_net
-from sparseseg_trainer.training.resolving import resolve
-from sparseseg_trainer.training.settings import TrainSettings, Volumetric
+from sparseseg_trainer.training.settings import Consistency, TrainSettings, Volumetric
 from sparseseg_trainer.training.teaching import Lesson
 from sparseseg_trainer.training.volume_heads import Prototypes
 
@@ -135,7 +134,11 @@ def test_the_loss_is_dice_and_ramped_up_the_smoothness_and_a_tenth_of_both_separ
     # The prototype is (1, 0), of the only voxel that is rightly called the class. 1 - cosine with it: of the two voxels
     # labelled 1, 0 and 1; of the two unlabelled ones that are called 1, 1 and 2. Means, over 2 classes: 1/4 and 3/4.
     apart = 1 / 4 + 3 / 4
-    how = resolve(TrainSettings(preset="paper", volumetric=Volumetric(radius=0.0, smoothness=2.0)))
-    lesson = Lesson(images, labels, nn.Identity(), 0.5, torch.Generator().manual_seed(0))
+    how = TrainSettings(consistency=Consistency(ramp=0.8), volumetric=Volumetric(radius=0.0, smoothness=2.0))
+    lesson = Lesson(images.requires_grad_(), labels, nn.Identity(), 0.4, torch.Generator().manual_seed(0))
     loss = ss_net.smooth_separated_loss(how, Voxelwise(features), lesson)
-    assert loss.item() == pytest.approx(dice + 2 * math.exp(-5 * 0.5**2) * (rough + 0.1 * apart), rel=1e-5)
+    weight = 2 * math.exp(-5 * 0.5**2)
+    assert loss.item() == pytest.approx(dice + weight * (rough + 0.1 * apart), rel=1e-5)
+    loss.backward()  # the answer to compare with is a constant: of the first unlabelled voxel (0.9, 0.1)
+    slope = 0.9 * 0.1  # of its p by its logit
+    assert images.grad[1].flatten()[0].item() == pytest.approx(-weight * (0.9 - 0.1) / 6 * slope, rel=1e-4)

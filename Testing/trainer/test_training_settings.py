@@ -22,8 +22,36 @@ def test_the_preset_paper_has_the_papers_constants():
     assert paper.augmentation == Augmentation(rotation=20, flip=True)
     expected = {"supervised": 0.5, "labelled": 0.5, "weight": 0.1, "decay": 0.99, "noise": 0.1, "noise_limit": 0.2}
     expected |= {"passes": 8, "certain_from": 0.75, "certain_to": 1, "ambiguous_from": 0.75, "ambiguous_to": 0.95}
-    expected |= {"mixing": 0.2}
+    expected |= {"mixing": 0.2, "ramp": 1, "apart": False}
+    expected |= {"agreement": 0.5, "diversity": 0.05, "diversity_start": 0.17, "agreement_ramp": 0.42, "attack": 0.03}
     assert {name: getattr(paper.consistency, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("hybrid_crop", {"teacher": 0.01, "second_share": 0.5, "teacher_of": "weights", "pseudo_ramp": 0.4}),
+        ("partial", {"patch": (48, 128, 128), "patience": 10, "second_step": 1, "restart": 60}),
+        ("representative", {"patch": (64, 128, 128), "side": 0.33, "nearest_from": 0.5, "planes_epochs": 1}),
+        ("sassnet", {"distance": 0.3, "adversarial": 0.01, "rival_rate": 1e-4}),
+        ("dtc", {"distance": 0.3, "dual_task": 1, "steepness": 1500}),
+        ("mc_net", {"mutual": 1, "temperature": 0.1, "decoders": 2}),
+        ("ss_net", {"smoothness": 1, "separation": 0.1, "radius": 0.01, "prototypes": 32}),
+    ],
+)
+def test_the_preset_paper_has_the_published_constants_of_the_methods_for_volumes(method, expected):
+    how = resolve(TrainSettings(method, "paper")).volumetric
+    assert {name: getattr(how, name) for name in expected} == expected
+
+
+def test_the_preset_paper_has_the_optimizer_of_each_paper_on_volumes():
+    partial, representative = (resolve(TrainSettings(method, "paper")) for method in ("partial", "representative"))
+    expected = {"optimizer": "adam", "learning_rate": 5e-4, "weight_decay": 0, "momentum": 0.9}
+    for settings in (partial, representative):
+        assert {name: getattr(settings, name) for name in expected} == expected
+    assert (partial.batch, partial.absence, partial.baseline_epochs * partial.steps) == (8, True, 180 * 40)
+    assert representative.schedule == "poly"
+    assert representative.epochs * representative.steps == representative.baseline_epochs * 50 == 15000
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -22,7 +22,7 @@ from sparseseg_trainer.training.methods.mc_net import mutual_consistency, mutual
 from sparseseg_trainer.training.methods.sassnet import adversarial_loss, fooling, judging
 from sparseseg_trainer.training.methods.urpc import pyramid_consistency, pyramid_loss
 from sparseseg_trainer.training.resolving import resolve
-from sparseseg_trainer.training.settings import TrainSettings, Volumetric
+from sparseseg_trainer.training.settings import Consistency, TrainSettings, Volumetric
 from sparseseg_trainer.training.teaching import Lesson
 from sparseseg_trainer.training.volume_heads import Decoders, DistanceHead, Judged, Prototypes, Pyramid
 
@@ -37,11 +37,13 @@ def logits(*foreground: float) -> torch.Tensor:
 
 
 def settings(**volumetric) -> TrainSettings:
-    return resolve(TrainSettings(preset="paper", volumetric=Volumetric(**volumetric)))
+    """Consistency is ramped up within 0.8 of the training: exp(-1.25) after 0.4."""
+    how = Consistency(ramp=0.8)
+    return resolve(TrainSettings(preset="paper", consistency=how, volumetric=Volumetric(**volumetric)))
 
 
 def lesson(*labels: int, done: float = 1.0) -> Lesson:
-    """One labelled patch of a row of voxels and one unlabelled; ``done`` 0.5 makes the ramp-up exp(-1.25)."""
+    """One labelled patch of a row of voxels and one unlabelled."""
     images = torch.zeros(2, 1, 1, 1, len(labels))
     known = torch.tensor(labels, dtype=torch.uint8).view(1, 1, 1, -1)
     return Lesson(images, known, nn.Identity(), done, torch.Generator().manual_seed(0))
@@ -94,7 +96,7 @@ def test_the_insides_of_a_distance_map_are_a_steep_sigmoid():
 
 
 def test_dual_task_consistency_holds_on_labelled_and_unlabelled_patches_and_is_ramped_up():
-    batch = lesson(1, 0, done=0.5)
+    batch = lesson(1, 0, done=0.4)
     both = torch.cat([logits(0.5, 0.5), logits(0.8, 0.5)])
     maps = torch.zeros(2, 1, 1, 1, 2)  # everywhere half inside
     # the map of 1 0 is 0 1, as the only voxel inside is on the boundary
@@ -122,13 +124,15 @@ def test_pyramid_consistency_trusts_levels_near_the_mean():
 
 
 def test_the_pyramid_loss_supervises_every_level_and_is_consistent_without_labels_alone():
-    levels = [torch.cat([logits(0.5), logits(0.3)]), torch.cat([logits(0.8), logits(0.3)])]
+    levels = [torch.cat([logits(0.5), logits(0.2)]), torch.cat([logits(0.8), logits(0.6)])]
+    consistency = pyramid_consistency([logits(0.2), logits(0.6)]).item()
 
     def supervised(p):
         return 0.5 * (1 - (2 * p + 1) / (p + 2) - math.log(p))
 
-    loss = pyramid_loss(settings(), Answering(*levels), lesson(1))
-    assert loss.item() == pytest.approx((supervised(0.5) + supervised(0.8)) / 2, rel=1e-5)
+    loss = pyramid_loss(settings(), Answering(*levels), lesson(1, done=0.4)).item()
+    both = (supervised(0.5) + supervised(0.8)) / 2
+    assert loss == pytest.approx(both + 0.1 * math.exp(-1.25) * consistency, rel=1e-5)
 
 
 def test_a_pyramid_can_be_trained_where_a_level_is_quite_sure():
@@ -156,8 +160,8 @@ def test_the_mutual_loss_is_half_the_dice_losses_plus_the_consistency_of_all_pat
     decoders = [torch.cat([logits(0.5), logits(0.5)]), torch.cat([logits(0.75), logits(0.5)])]
     dice = (1 - 2 / 2.5) + (1 - 2.5 / 2.75)
     consistency = (0.4**2 + 0.25**2) / 2  # the mean over both patches; they agree on the second
-    loss = mutual_loss(settings(temperature=0.5), Answering(*decoders), lesson(1, done=0.5))
-    assert loss.item() == pytest.approx(0.5 * dice + math.exp(-1.25) * consistency, rel=1e-5)
+    loss = mutual_loss(settings(temperature=0.5, mutual=2.0), Answering(*decoders), lesson(1, done=0.4))
+    assert loss.item() == pytest.approx(0.5 * dice + 2 * math.exp(-1.25) * consistency, rel=1e-5)
 
 
 class Sum(nn.Module):
@@ -193,7 +197,7 @@ def test_the_adversarial_loss_weighs_the_fooling_and_not_the_discriminators_own_
     # The labelled patch is one voxel of class 1: inside everywhere, so its map is -1.
     supervised = 1 - 2 / 2.5 + 0.3 * 1
     own = (math.log(2) + math.log(4)) / 2
-    loss = adversarial_loss(settings(adversarial=0.2), network, lesson(1, done=0.5))
+    loss = adversarial_loss(settings(adversarial=0.2), network, lesson(1, done=0.4))
     assert loss.item() == pytest.approx(supervised + 0.2 * math.exp(-1.25) * math.log(4 / 3) + own, rel=1e-5)
 
 
