@@ -150,15 +150,15 @@ def test_co_training_adds_up_supervision_agreement_and_diversity(done, agreement
     def h(p):
         return -p * math.log(p) - (1 - p) * math.log(1 - p)
 
-    # Both pixels are 0.5; logits of class 1 are x and -2 x. The known one has class 1, of the other the networks
+    # Pixels 0.5 and 0.3; logits of class 1 are x and -2 x. The known one has class 1, of the other the networks
     # believe 1 and 0. So the first one's attack lowers both pixels, the second's raises the known and lowers the other.
-    first, second = foreground(0.5), foreground(-1.0)
-    supervised = sum(0.5 * ((1 - (2 * p + 1) / (p + 2)) - math.log(p)) for p in (first, second))
+    supervised = sum(0.5 * ((1 - (2 * p + 1) / (p + 2)) - math.log(p)) for p in (foreground(0.5), foreground(-1.0)))
+    first, second = foreground(0.3), foreground(-0.6)
     apart = h((first + second) / 2) - (h(first) + h(second)) / 2
-    from_first = kl(first, foreground(-2 * 0.47))
-    from_second = (kl(second, foreground(0.53)) + kl(second, foreground(0.47))) / 2
+    from_first = (kl(foreground(0.5), foreground(-2 * 0.47)) + kl(first, foreground(-2 * 0.27))) / 2
+    from_second = (kl(foreground(-1.0), foreground(0.53)) + kl(second, foreground(0.27))) / 2
     expected = supervised + 0.4 * agreement * apart + 0.3 * diversity * (from_first + from_second) / 2
-    loss = co_training_loss(settings, pair, lesson(0.5, 1, 0.5, done))
+    loss = co_training_loss(settings, pair, lesson(0.5, 1, 0.3, done))
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 

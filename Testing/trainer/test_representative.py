@@ -17,7 +17,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.loop import Run
-from sparseseg_trainer.training.methods import representative
+from sparseseg_trainer.training.methods import dense_voxnet, representative
 from sparseseg_trainer.training.methods.dense_voxnet import known_cross_entropy, supervised_twice
 from sparseseg_trainer.training.methods.representative import best_known, labelled_patches, nearest, pseudo_labels
 from sparseseg_trainer.training.resolving import resolve
@@ -55,6 +55,18 @@ def test_the_cross_entropy_is_the_mean_of_the_known_voxels_alone():
     side = logits(0.25, 0.75, 0.5, 0.5)
     both = supervised_twice((answer, side), truth, known, 0.5).item()
     assert both == pytest.approx((LN2 + LN4) / 2 + 0.5 * LN4)
+
+
+def test_the_side_path_of_dense_voxnet_counts_as_much_as_set(tiny_run, monkeypatch):
+    stages, classes = [], tiny_run.data.classes + 1
+    monkeypatch.setattr(dense_voxnet, "train_stage", lambda run, stage: stages.append(stage))
+    how = replace(tiny_run.settings.volumetric, side=0.4)
+    tiny_run.settings = replace(tiny_run.settings, volumetric=how)
+    dense_voxnet.train(tiny_run)
+    undecided = torch.zeros(3, classes, 16, 32, 32)  # the entropy of each path's answer is ln(classes)
+    network = SimpleNamespace(answers=lambda images: (undecided, undecided))
+    loss = stages[0].batch_loss(network, None, torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(1.4 * math.log(classes), rel=1e-5)
 
 
 def test_the_agreement_is_the_share_of_pseudo_labels_that_have_a_class():

@@ -33,8 +33,8 @@ def test_an_attack_goes_along_the_gradient_and_has_the_norm_asked_for():
 
 def test_roughness_is_the_dice_difference_under_the_attack():
     # Voxels -1 and 1 have the standard deviation sqrt(2), so radius 0.1 gives the norm 0.1 sqrt(2) sqrt(2) = 0.2.
-    images = torch.tensor([-1.0, 1.0]).view(1, 1, 1, 1, 2)
-    target = torch.tensor([0.75, 0.25]).view(1, 2, 1, 1, 1).expand(1, 2, 1, 1, 2)
+    images = torch.tensor([-1.0, 1.0]).expand(3, 1, 1, 1, 2)  # three patches, all alike
+    target = torch.tensor([0.75, 0.25]).view(1, 2, 1, 1, 1).expand(3, 2, 1, 1, 2)
     generator = torch.Generator().manual_seed(0)
     found = ss_net.roughness(Slope(), images, target, Volumetric(radius=0.1), generator)
     logit = 1 + 0.2 * 5**0.5
@@ -122,11 +122,11 @@ class Alike(nn.Module):
 
 
 def test_the_loss_is_dice_and_ramped_up_the_smoothness_and_a_tenth_of_both_separations():
-    # p of the class: labelled patch 3/4 1/4 1/4, with the labels 1 1 0; unlabelled patch 9/10 9/10 1/10.
-    images = torch.tensor([3, 1 / 3, 1 / 3, 9, 9, 1 / 9]).log().view(2, 1, 1, 1, 3)
+    # p of the class: labelled patch 3/4 1/4 1/4, with the labels 1 1 0; unlabelled patch 9/10 1/10 9/10.
+    images = torch.tensor([3, 1 / 3, 1 / 3, 9, 1 / 9, 9]).log().view(2, 1, 1, 1, 3)
     labels = torch.tensor([1, 1, 0], dtype=torch.uint8).view(1, 1, 1, 3)
-    # Features of the labelled voxels (1, 0), (0, 1), (1, 0), of the unlabelled ones (0, 1), (-1, 0), (1, 0).
-    features = torch.tensor([[[1.0, 0, 1], [0, 1, 0]], [[0, -1, 1], [1, 0, 0]]]).view(2, 2, 1, 1, 3)
+    # Features of the labelled voxels (1, 0), (0, 1), (1, 0), of the unlabelled ones (0, 1), (1, 0), (-1, 0).
+    features = torch.tensor([[[1.0, 0, 1], [0, 1, 0]], [[0, 1, -1], [1, 0, 0]]]).view(2, 2, 1, 1, 3)
     dice = 1 - (2 * (3 / 4 + 1 / 4) + 1) / (5 / 4 + 2 + 1)
     # The radius is 0, so both answers are the same: 1 - (2 sum p^2) / (2 * 6 voxels) over both classes. Sums of p^2 of
     # a voxel: 9/16 + 1/16 = 0.625 in the labelled patch and 0.81 + 0.01 = 0.82 in the other.

@@ -90,19 +90,19 @@ def test_the_shape_loss_is_dice_plus_the_weighted_error_of_the_distance_map():
 
 
 def test_the_insides_of_a_distance_map_are_a_steep_sigmoid():
-    # sigmoid(-2 z) of z = ln(3) / 2 and 0: 1/4 and 1/2, against 0.5 and 0.7
+    # sigmoid(-2 z) of z = ln(3) / 2 and 0: 1/4 and 1/2, against 0.6 and 0.7
     maps = torch.tensor([LN3 / 2, 0.0]).view(1, 1, 1, 1, 2)
-    assert disagreement(logits(0.5, 0.7), maps, 2.0).item() == pytest.approx((0.25**2 + 0.2**2) / 2)
+    assert disagreement(logits(0.6, 0.7), maps, 2.0).item() == pytest.approx((0.35**2 + 0.2**2) / 2)
 
 
 def test_dual_task_consistency_holds_on_labelled_and_unlabelled_patches_and_is_ramped_up():
     batch = lesson(1, 0, done=0.4)
     both = torch.cat([logits(0.5, 0.5), logits(0.8, 0.5)])
-    maps = torch.zeros(2, 1, 1, 1, 2)  # everywhere half inside
+    maps = torch.tensor([0, 0, 0, LN3 / 2]).view(2, 1, 1, 1, 2)  # half inside, the last voxel a quarter
     # the map of 1 0 is 0 1, as the only voxel inside is on the boundary
     supervised = 1 - (2 * 0.5 + 1) / (1 + 1 + 1) + 0.3 * (0 + 1) / 2
-    loss = dual_task_loss(settings(dual_task=2.0), Answering(both, maps), batch)
-    assert loss.item() == pytest.approx(supervised + 2 * math.exp(-1.25) * 0.3**2 / 4, rel=1e-5)
+    loss = dual_task_loss(settings(dual_task=2.0, steepness=2.0), Answering(both, maps), batch)
+    assert loss.item() == pytest.approx(supervised + 2 * math.exp(-1.25) * (0.3**2 + 0.25**2) / 4, rel=1e-5)
 
 
 def test_pyramid_levels_that_agree_cost_nothing():
