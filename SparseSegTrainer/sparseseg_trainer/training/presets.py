@@ -119,8 +119,8 @@ BALANCED = PAPER | {
 
 FAST = BALANCED | {
     "pixels": 14000,
-    "semi_scales": (0.75, 0.75),
-    "epochs": 15,
+    "semi_scales": (0.75,),
+    "epochs": 30,
     "baseline_epochs": 48,
     "reach": 8,
     "overview_epochs": 0,
