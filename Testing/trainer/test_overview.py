@@ -38,6 +38,7 @@ from sparseseg_trainer.training.validation import figures
 
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 2, "semi_epochs": 2, "K1": 1}
 TINY |= {"K2": 2, "baseline_epochs": 2, "overview_epochs": 2, "overview_width": 4, "overview_side": 16}
+TINY |= {"semi_scales": (1.0, 0.75)}
 SEEN = Overview(4, 16, (32, 48), 2.0)
 
 
