@@ -140,5 +140,4 @@ def writeCohort(folder: Path, cases: int = 3, complete: int = 0) -> None:
 
 
 TINY = {"device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3, "K1": 1, "K2": 2}
-TINY |= {"semi_scales": [1.0, 0.75]}
-TINY |= {"baseline_epochs": 2}
+TINY |= {"baseline_epochs": 2, "semi_scales": [1.0, 0.75]}

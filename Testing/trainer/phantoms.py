@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
@@ -19,6 +20,23 @@ from sparseseg_trainer.volumes import Geometry, write_image, write_label
 SHAPE = (14, 32, 28)
 GEOMETRY = Geometry((28, 32, 14), (0.9, 0.9, 3.0), (-12.0, 5.5, 40.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 CUBE = Geometry((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), GEOMETRY.direction)  # 2 x 3 x 4 mm
+
+
+def short_of_memory(monkeypatch, module, name: str, most: int, error: Exception | None = None) -> list[int]:
+    """Lets the function ``name`` of ``module`` run out of memory where its first tensor has more than ``most`` items.
+
+    Returns the numbers of items that it is called with, as they come.
+    """
+    original, sizes = getattr(module, name), []
+
+    def short(*arguments):
+        sizes.append(next(len(value) for value in arguments if isinstance(value, torch.Tensor)))
+        if sizes[-1] > most:
+            raise error or torch.OutOfMemoryError
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, short)
+    return sizes
 
 
 class Warnings(Reporter):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from phantoms import Warnings, refusal
+from phantoms import Warnings, refusal, short_of_memory
 from safetensors.torch import load_file
 from torch import nn
 
@@ -198,16 +198,7 @@ def test_windows_of_a_long_volume_show_all_its_parts():
 
 
 def test_where_the_overview_needs_too_much_memory_its_own_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):
-    sizes, warnings = [], Warnings()
-
-    def small_memory(images, labels, *arguments):
-        sizes.append(len(images))
-        if len(images) > 2:
-            raise torch.OutOfMemoryError
-        return original(images, labels, *arguments)
-
-    original = overview_training.augment
-    monkeypatch.setattr(overview_training, "augment", small_memory)
+    sizes, warnings = short_of_memory(monkeypatch, overview_training, "augment", 2), Warnings()
     train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY), warnings)
     assert sizes[0] == 4 and sizes[-1] == 2
     assert "2 volumes at a time" in warnings.messages[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from phantoms import short_of_memory
 from test_training import TINY
 
 from sparseseg_trainer.cohort import read_cohort
@@ -28,31 +29,13 @@ from sparseseg_trainer.training.train import train
     ],
 )
 def test_an_out_of_memory_error_halves_the_batch_and_goes_on(tiny_cohort, tmp_path, monkeypatch, method, error):
-    sizes = []
-
-    def small_memory(images, labels, *arguments):
-        sizes.append(len(images))
-        if len(images) > 2:
-            raise error
-        return original(images, labels, *arguments)
-
-    original = supervised.augment
-    monkeypatch.setattr(supervised, "augment", small_memory)
+    sizes = short_of_memory(monkeypatch, supervised, "augment", 2, error)
     train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, method=method))
     assert sizes[0] == 4 and sizes[-1] == 2
 
 
 def test_where_registration_needs_too_much_memory_its_own_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):
-    sizes = []
-
-    def small_memory(moving, *arguments):
-        sizes.append(len(moving))
-        if len(moving) > 2:
-            raise torch.OutOfMemoryError
-        return original(moving, *arguments)
-
-    original = registering.registration_loss
-    monkeypatch.setattr(registering, "registration_loss", small_memory)
+    sizes = short_of_memory(monkeypatch, registering, "registration_loss", 2)
     settings = TrainSettings(**TINY, registration="tuned", registration_epochs=1, registration_batch=8)
     train(tiny_cohort, tmp_path / "model", settings)
     assert sizes == [8, 4, 2, 2]
@@ -61,16 +44,7 @@ def test_where_registration_needs_too_much_memory_its_own_batch_is_halved(tiny_c
 def test_where_the_memory_is_not_enough_to_measure_the_network_fewer_slices_are_looked_at(
     dense_cohort, tmp_path, monkeypatch
 ):
-    sizes = []
-
-    def small_memory(network, images, *arguments):
-        sizes.append(len(images))
-        if len(images) > 10:
-            raise torch.OutOfMemoryError
-        return original(network, images, *arguments)
-
-    original = pseudo_labels.probabilities
-    monkeypatch.setattr(pseudo_labels, "probabilities", small_memory)
+    sizes = short_of_memory(monkeypatch, pseudo_labels, "probabilities", 10)
     train(dense_cohort, tmp_path / "model", TrainSettings(**TINY, method="full"))
     assert sizes[0] == 16 and max(sizes[1:]) == 8
 

@@ -18,7 +18,7 @@ from ..reporting import Reporter
 from ..segmentation_network import build_network
 from .keys import learns_from_whole_volumes
 from .measuring import MeasuredCase, measure
-from .memory import available_bytes, needed_bytes
+from .memory import available_bytes, fitting_device
 from .resolving import resolve
 from .settings import TrainSettings
 from .stage_times import AUGMENTED, CohortSize, stage_seconds, timed, volume_step
@@ -47,10 +47,7 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
     failed: list[CaseFailure] = []
     measured, grid = measure(source, settings.pixels, settings.size_by, failed, reporter)
     counts, classes = [found.count for found in measured], len(source.labels)
-    needed = needed_bytes(settings, counts, grid.shape, classes, device)
-    if device.type == "cuda" and needed > available_bytes(device):
-        device = torch.device("cpu")
-        needed = needed_bytes(settings, counts, grid.shape, classes, device)
+    device, needed = fitting_device(settings, counts, grid.shape, classes, device)
     reading, drawn = _reading(source, measured, failed)
     if settings.dimensions == 3:
         seconds = reading + _volume_training(settings, classes, measured, grid, device)

@@ -66,6 +66,17 @@ def needed_bytes(
     return networks + resident_bytes(voxels, device) + labeling
 
 
+def fitting_device(
+    settings: TrainSettings, counts: list[int], shape: tuple[int, int], classes: int, device: torch.device
+) -> tuple[torch.device, int]:
+    """The device, or the CPU if the training would not fit, and ``needed_bytes`` there."""
+    needed = needed_bytes(settings, counts, shape, classes, device)
+    if device.type == "cuda" and needed > available_bytes(device):
+        device = torch.device("cpu")
+        needed = needed_bytes(settings, counts, shape, classes, device)
+    return device, needed
+
+
 def volume_training_bytes(voxels: int, settings: TrainSettings) -> int:
     """The same as ``training_bytes`` for a V-Net and patches of so many ``voxels``.
 

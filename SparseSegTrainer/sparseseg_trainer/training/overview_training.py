@@ -55,7 +55,7 @@ def with_overview(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
 def _train(run: Run, overview: Overview, volumes: Sequence[tuple[Tensor, Tensor]]) -> nn.Module:
     """The overview network, trained on images and labels that have been brought to its grid."""
     settings, classes = run.settings, run.data.classes
-    steps = steps_for(replace(settings, batch=settings.overview_batch), len(volumes))
+    steps = steps_for(settings, len(volumes), settings.overview_batch)
 
     def epoch_batches(epoch, averaged, generator):
         batch = run.settings.overview_batch  # read anew: it is halved when the memory is not enough

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
@@ -25,7 +23,7 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
     """Train on all pairs of neighbouring slices, both ways (osman2024, "Self-Supervised Learning")."""
     data, settings = run.data, run.settings
     first = torch.cat([torch.arange(case.start, case.stop - 1) for case in data.cases])
-    steps = steps_for(replace(settings, batch=settings.registration_batch), len(first))
+    steps = steps_for(settings, len(first), settings.registration_batch)
 
     def epoch_batches(epoch, averaged, generator):
         batch = run.settings.registration_batch  # read anew: it is halved when the memory is not enough
@@ -38,5 +36,8 @@ def tuned_network(run: Run, network: nn.Module) -> nn.Module:
         return registration_loss(moving, fixed, network(moving, fixed), "ncc", SMOOTHNESS)
 
     rate, epochs = settings.registration_learning_rate, settings.registration_epochs
-    kind = {"batch_setting": "registration_batch", "halved": False}
-    return train_stage(run, Stage("registration", network, epochs, rate, epoch_batches, batch_loss, steps, **kind))
+    own = "registration_batch"
+    stage = Stage(
+        "registration", network, epochs, rate, epoch_batches, batch_loss, steps, batch_setting=own, halved=False
+    )
+    return train_stage(run, stage)

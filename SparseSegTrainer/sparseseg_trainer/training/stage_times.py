@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from .losses import segmentation_loss
 from .pseudo_labels import CHUNK
 from .registering import SMOOTHNESS
 from .settings import TrainSettings
-from .supervised import semi_parts, shape_of, steps_for
+from .supervised import semi_parts, semi_schedule, shape_of, steps_for
 from .validation import LIVE
 
 AUGMENTED = 1.2  # a step on volumes with augmentation as a multiple of one without
@@ -64,18 +64,16 @@ def _of_slices(settings: TrainSettings, size: CohortSize, steps: _Steps, reporte
         return {"target": settings.baseline_epochs * (steps_for(settings, shown) * step + live)}
     stages = {}
     if settings.method in SEMI_SUPERVISED:
+        schedule = semi_schedule(settings, size.drawn, size.slices)
+        semi = sum(steps for _, steps in schedule) * step + len(schedule) * live + size.slices / CHUNK * forward
         # After K1 the semi-supervised network first labels half a batch of unknown slices a step.
-        first, later = min(settings.K1, settings.semi_epochs), max(0, settings.semi_epochs - settings.K1)
-        semi = (first * steps_for(settings, size.drawn) + later * steps_for(settings, size.slices)) * step
-        semi += later * steps_for(settings, size.slices) * forward * settings.batch / 2 / CHUNK
-        semi += settings.semi_epochs * live + size.slices / CHUNK * forward
+        semi += sum(steps for weight, steps in schedule if weight) * forward * settings.batch / 2 / CHUNK
         # a network's smaller slices are augmented large
         stages = {part: semi * scale for part, scale in semi_parts(settings, size.grid.shape).items()}
     if settings.method != "semi_only":
         if settings.registration == "tuned":
-            pairs = replace(settings, batch=settings.registration_batch)
-            count = settings.registration_epochs * steps_for(pairs, size.slices)
-            stages["registration"] = count * steps.registration()
+            count = steps_for(settings, size.slices, settings.registration_batch)
+            stages["registration"] = settings.registration_epochs * count * steps.registration()
         reached = size.drawn * (2 * settings.reach + 1) if settings.reach else size.slices
         stages["pseudo labels"] = min(size.slices, reached) * FIELDS * steps.field()
     return stages | {"target": settings.epochs * (steps_for(settings, size.slices) * step + live)}
@@ -94,7 +92,7 @@ def _overview(settings: TrainSettings, size: CohortSize, device: torch.device) -
     """Seconds of the training of an overview."""
     shape = Overview(settings.overview_width, settings.overview_side, (SMALLEST, SMALLEST), 1.0).network(size.classes)
     step = volume_step(build_network(shape).to(device), shape, settings.overview_batch, device) * AUGMENTED
-    steps = steps_for(replace(settings, batch=settings.overview_batch), size.volumes)
+    steps = steps_for(settings, size.volumes, settings.overview_batch)
     return settings.overview_epochs * steps * step
 
 

@@ -14,7 +14,7 @@ from ..network_shape import NetworkShape
 from ..segmentation_network import build_network
 from .augmentation import Augmentation, augment
 from .loop import Run, Stage, seeded, train_stage
-from .losses import segmentation_loss
+from .losses import pseudo_label_weight, segmentation_loss
 from .sampling import mixed_batches
 from .settings import TrainSettings
 from .validation import live_dice
@@ -61,9 +61,18 @@ def first_weights(run: Run, part: str = "weights") -> Iterator[None]:
         yield
 
 
-def steps_for(settings: TrainSettings, slices: int) -> int:
-    """Batches in an epoch: as set, or each of so many slices once."""
-    return settings.steps or math.ceil(slices / settings.batch)
+def steps_for(settings: TrainSettings, slices: int, batch: int = 0) -> int:
+    """Batches in an epoch: as set, or each of so many slices once, in batches of ``batch`` (0: of the setting)."""
+    return settings.steps or math.ceil(slices / (batch or settings.batch))
+
+
+def semi_schedule(settings: TrainSettings, drawn: int, slices: int) -> list[tuple[float, int]]:
+    """Of each epoch of a semi-supervised network alpha(t) of eq. 3 in osman2024 and the batches.
+
+    They show as many slices as are learned from, or as set: the drawn ones, then all of the cohort.
+    """
+    weights = [pseudo_label_weight(t, settings.K1, settings.K2, settings.alpha_f) for t in range(settings.semi_epochs)]
+    return [(weight, steps_for(settings, slices if weight else drawn)) for weight in weights]
 
 
 def look_up(

@@ -29,7 +29,7 @@ from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
 from .keys import PSEUDO_LABELED, VOXELWISE, Method, learns_from_whole_volumes
 from .loop import Run, out_of_memory
-from .memory import available_bytes, needed_bytes
+from .memory import available_bytes, fitting_device
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
 from .overview_training import final_shape
@@ -145,14 +145,12 @@ def _in_use(out: Path, what: str) -> InputError:
     )
 
 
-def _fitting_device(device: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
-    """The device, or the CPU if the training would not fit, and the estimated bytes; refuses what fits nowhere."""
+def _fitting_device(wanted: torch.device, settings: TrainSettings, data: PreparedCohort, reporter: Reporter):
+    """As ``fitting_device``, which the user is told of; refuses what fits nowhere."""
     counts = [case.stop - case.start for case in data.cases]
-    needed = needed_bytes(settings, counts, data.grid.shape, data.classes, device)
-    if device.type == "cuda" and needed > available_bytes(device):
+    device, needed = fitting_device(settings, counts, data.grid.shape, data.classes, wanted)
+    if device != wanted:
         reporter.warn("The training does not fit into the GPU's memory: it runs on the CPU, which takes longer.")
-        device = torch.device("cpu")
-        needed = needed_bytes(settings, counts, data.grid.shape, data.classes, device)
     if needed > available_bytes(device):
         raise InputError(
             "not_enough_memory",

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..loop import Run, Stage, train_stage
-from ..losses import collaborative_loss, pseudo_label_weight, segmentation_loss
+from ..losses import collaborative_loss, segmentation_loss
 from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
 from ..semi_networks import SemiNetworks
-from ..supervised import look_up, new_network, semi_parts, steps_for
+from ..supervised import look_up, new_network, semi_parts, semi_schedule, steps_for
 from ..validation import live_dice
 
 
@@ -34,18 +34,14 @@ def train_semi(run: Run) -> SemiNetworks:
 
 
 def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
-    """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t).
-
-    An epoch shows as many slices as it learns from, or as set: the drawn ones, then all of the cohort.
-    """
+    """Semi-supervised network (eq. 1-3): drawn slices until epoch K1, then its own labels too, with weight alpha(t)."""
     settings, data = run.settings, run.data
     known = [(data.drawn, 1 - settings.absence_share), (data.absent, settings.absence_share)]
     unlabelled = data.unknown
-    weights = [pseudo_label_weight(t, settings.K1, settings.K2, settings.alpha_f) for t in range(settings.semi_epochs)]
-    epoch_steps = [steps_for(settings, len(data.labels if weight else data.drawn)) for weight in weights]
+    schedule = semi_schedule(settings, len(data.drawn), len(data.labels))
 
     def epoch_batches(epoch, averaged, generator):
-        weight, steps = weights[epoch], epoch_steps[epoch]
+        weight, steps = schedule[epoch]
         batch = run.settings.batch  # read anew: it is halved when the memory is not enough
         half = batch // 2 if weight and len(unlabelled) else 0
         labelled = mixed_batches(known, batch - half, steps, generator)
@@ -69,8 +65,8 @@ def _train_semi(run: Run, part: str, scale: float) -> SemiNetworks:
 
     network = SemiNetworks([new_network(run, part)], [scale])
     rate = settings.semi_learning_rate
-    epochs, dice, steps = settings.semi_epochs, partial(live_dice, run), sum(epoch_steps) / len(epoch_steps)
-    stage = Stage(part, network, epochs, rate, epoch_batches, batch_loss, steps, dice, halved=False)
+    dice, steps = partial(live_dice, run), sum(steps for _, steps in schedule) / len(schedule)
+    stage = Stage(part, network, len(schedule), rate, epoch_batches, batch_loss, steps, dice, halved=False)
     return train_stage(run, stage)
 
 
