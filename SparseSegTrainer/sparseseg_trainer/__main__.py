@@ -63,7 +63,6 @@ def obey(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow everything where cores are shared
     if len(sys.argv) != 2:
         sys.exit("usage: python -m sparseseg_trainer JOB_FOLDER")
     status = main(Path(sys.argv[1]))

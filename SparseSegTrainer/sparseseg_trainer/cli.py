@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, get_args
 
 try:
     import typer
 
-    from .commands import finish, run_as_job, settings_of
+    from .commands import finish, refuse_to_replace, run_as_job, settings_of
 except ModuleNotFoundError as error:
     raise SystemExit(f"The command line needs the package {error.name}: pip install typer rich") from error
 
@@ -36,6 +35,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any further setting as NAME=VALUE; may be repeated.")
 ]
+Replace = Annotated[bool, typer.Option("--replace", help="Write over what is there already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON event a line instead of bars.")]
 
 
@@ -56,6 +56,7 @@ def propagate(
     quality: Annotated[str | None, typer.Option(help="refined (default) or instant.")] = None,
     seed: Seed = None,
     device: Device = None,
+    replace: Replace = False,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -74,6 +75,7 @@ def propagate(
             "axis": axis,
         }
         given = {name for name, value in volume.items() if value not in (None, [], False)}
+        refuse_to_replace(out, replace)
         if cohort is not None and not given:
             return run_as_job("propagate", settings, reporter, cohort=cohort, out=out)
         if cohort is not None or not {"image", "label"} <= given:
@@ -115,12 +117,14 @@ def segment(
     out: OutFolder,
     probabilities: Annotated[bool | None, typer.Option("--probabilities", help="Write the probabilities too.")] = None,
     device: Device = None,
+    replace: Replace = False,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Segment new volumes with a trained model."""
 
     def work(reporter: Reporter) -> dict:
+        refuse_to_replace(out, replace)
         settings = settings_of(more, probabilities=probabilities, device=device)
         return run_as_job(
             "segment",
@@ -175,12 +179,15 @@ def suggest(
     out: Annotated[Path | None, typer.Option(help="CSV file for the suggestions.")] = None,
     seed: Seed = None,
     device: Device = None,
+    replace: Replace = False,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Say which slices to draw on next, best first; slices count from 0."""
 
     def work(reporter: Reporter) -> dict:
+        if out is not None:
+            refuse_to_replace(out, replace)
         settings = settings_of(more, budget=budget, per_volume=per_volume, planes=planes, seed=seed, device=device)
         return run_as_job("suggest", settings, reporter, cohort=cohort, model=model, out=out)
 
@@ -195,12 +202,14 @@ def export(
     algorithm: Annotated[
         str | None, typer.Option(help="How it was made, for .dcm: manual, semiautomatic (default) or automatic.")
     ] = None,
+    replace: Replace = False,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Write a segmentation as a DICOM Segmentation object, or in another format."""
 
     def work(reporter: Reporter) -> dict:
+        refuse_to_replace(out, replace)
         return run_as_job(
             "export", settings_of(more, algorithm=algorithm), reporter, label=label, out=out, series=series
         )
@@ -250,6 +259,7 @@ def sparsify(
     others: Annotated[str, typer.Option(help="What becomes of the others: unlabeled, or 'left out'.")] = "unlabeled",
     planes: Annotated[bool, typer.Option("--planes", help="Choose and keep slices along all three axes.")] = False,
     seed: Annotated[int, typer.Option(help="Number that makes what is random repeatable.")] = 0,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Make a cohort with few drawn slices from one with full labels, for experiments."""
@@ -257,12 +267,7 @@ def sparsify(
     def work(reporter: Reporter) -> dict:
         from .sparsify import sparsify
 
+        refuse_to_replace(out, replace)
         return sparsify(cohort, out, slices, extents, labeled, others, seed, planes, reporter)
 
     finish(work, as_json)
-
-
-def main() -> None:
-    """Entry point of the command."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow everything where cores are shared
-    app()

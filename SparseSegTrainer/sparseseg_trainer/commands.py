@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from .case import FILE_NAME
 from .console import ConsoleReporter
 from .errors import InputError
 from .jobs import run_job, supervise
@@ -37,6 +38,14 @@ def finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
         with control_c(cancel), ConsoleReporter(cancel) as reporter:
             status = supervise(lambda: work(reporter), reporter)
     raise typer.Exit(status)
+
+
+def refuse_to_replace(out: Path, replace: bool) -> None:
+    """Raises InputError ("results_exist") if ``out`` is a file, or a folder with a cohort, and not to be replaced."""
+    cohort = out / FILE_NAME
+    if not replace and (out.is_file() or cohort.is_file()):
+        what = f"{out} is there already" if out.is_file() else f"{out} holds a cohort or earlier results already"
+        raise InputError("results_exist", f"{what}.", "Choose another name, or add --replace to write over it.")
 
 
 def settings_of(more: list[str] | None, **given: Any) -> dict:

@@ -71,6 +71,29 @@ def test_a_mistake_gets_one_sentence_and_status_2(arguments, sentence):
     assert result.stdout == ""
 
 
+def test_what_is_there_already_is_replaced_only_on_request(tiny_cohort, tmp_path):
+    cohort, label = tmp_path / "own", tmp_path / "corrected.nrrd"
+    cohort.mkdir()
+    for file in (cohort / "cohort.csv", label):
+        file.write_text("work of hours")
+    case = read_cohort(tiny_cohort).cases[0]
+    for command, out in [
+        (["cohort", "sparsify", tiny_cohort], cohort),
+        (["propagate", tiny_cohort], cohort),
+        (["segment", tiny_cohort, "--model", "model"], cohort),
+        (["propagate", "--image", case.image, "--label", case.label], label),
+        (["export", case.label], label),
+        (["suggest", tiny_cohort, "--budget", "1"], label),
+    ]:
+        result = sparseseg(*command, "--out", out)
+        assert result.returncode == 2, command
+        assert "already" in result.stderr
+        assert "--replace" in result.stderr
+    assert {file.read_text() for file in (cohort / "cohort.csv", label)} == {"work of hours"}
+    assert sparseseg("export", case.label, "--out", label, "--replace").returncode == 0
+    assert read_label(label, read_geometry(case.image, case.name)).any()
+
+
 def test_events_for_programs_are_json_lines_with_the_error_among_them():
     result = sparseseg("train", "nowhere", "--out", "x", "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]

@@ -149,7 +149,6 @@ def _environment(device: str, at_a_time: int) -> dict[str, str]:
     """What makes a job with the device "auto" use ``device``, and cells share the processor's cores."""
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // at_a_time)))
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     elif device.startswith("cuda:"):

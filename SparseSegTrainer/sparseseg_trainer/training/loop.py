@@ -84,7 +84,8 @@ class Trainer:
         self.run, self.stage, self.epoch = run, stage, 0
         self.network = copy.deepcopy(stage.network).to(run.device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        kind, options = OPTIMIZERS[settings.optimizer], {"weight_decay": settings.weight_decay}
+        # foreach: a third faster on a CPU, where it is not the default
+        kind, options = OPTIMIZERS[settings.optimizer], {"weight_decay": settings.weight_decay, "foreach": True}
         if settings.optimizer == "sgd":
             options["momentum"] = settings.momentum
         rival = list(getattr(self.network, "rival", nn.Module()).parameters())

@@ -120,9 +120,8 @@ BALANCED = PAPER | {
 FAST = BALANCED | {
     "pixels": 14000,
     "semi_scales": (0.75,),
-    "epochs": 30,
-    "baseline_epochs": 48,
-    "reach": 8,
+    "epochs": 40,
+    "baseline_epochs": 58,
     "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
 }
