@@ -1,9 +1,6 @@
 # make demo and make test are the whole set-up: they install into .venv what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads that spin while they wait slow everything down several times where cores are shared.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: install demo test screenshots bench clean
 
 install: .venv/installed
@@ -16,6 +13,8 @@ install: .venv/installed
 demo: install
 	$(BIN)/python Testing/demo/make_demo.py
 
+# Threads that spin while they wait make tests, whose networks are tiny, several times slower where cores are shared.
+test: export OMP_WAIT_POLICY ?= PASSIVE
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
