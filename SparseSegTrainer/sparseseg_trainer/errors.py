@@ -17,3 +17,9 @@ class InputError(Exception):
 
 class Cancelled(Exception):
     """The user asked to stop; what is finished is kept."""
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the memory of the computer or of its GPU ran out; PyTorch says so of the former in a RuntimeError."""
+    signs = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)

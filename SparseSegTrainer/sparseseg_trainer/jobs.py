@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import Cancelled, InputError
+from .errors import Cancelled, InputError, out_of_memory
 from .reporting import Reporter
 from .settings import from_dict
 
@@ -116,9 +116,7 @@ def exit_status(summary: dict) -> int:
 
 def _unexpected(error: Exception, log: Path | None) -> tuple[str, str, str]:
     """Code, message and advice for an error that is not the user's."""
-    text = str(error).strip().split("\n")[0]
-    out_of_memory = ("out of memory", "not enough memory", "can't allocate memory")
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in out_of_memory):
+    if out_of_memory(error):
         return (
             "out_of_memory",
             "The memory of the computer or of its GPU was not enough for this job.",
@@ -131,6 +129,7 @@ def _unexpected(error: Exception, log: Path | None) -> tuple[str, str, str]:
             "In Slicer, click Propagate in the module SparseSeg, which installs it after asking; elsewhere, run "
             "pip install '.[cli,report]' in the folder of SparseSeg.",
         )
+    text = str(error).strip().split("\n")[0]
     where = f"the file {log}" if log else "the lines above"
     return (
         "internal",

@@ -23,7 +23,7 @@ from sparseseg_trainer.training.train import train
 @pytest.mark.parametrize(
     ("method", "error"),
     [
-        ("mean_teacher", torch.OutOfMemoryError()),
+        ("mean_teacher", torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 bytes.")),
         ("central_only", RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")),
         ("central_only", RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")),
     ],

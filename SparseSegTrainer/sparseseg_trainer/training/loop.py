@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ..errors import out_of_memory
 from ..reporting import Reporter, TimeLeft
 from ..tensor_files import save_tensors
 from .data import PreparedCohort
@@ -263,12 +264,6 @@ def _report(row: dict, reporter: Reporter) -> None:
     for value in ("loss", "dice"):
         if value in row:
             reporter.metric(f"{row['stage']}/{value}", row["epoch"], row[value])
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; a CPU's allocator says so in a plain RuntimeError (Windows, Linux)."""
-    signs = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
 
 
 def make_room(run: Run, batch_setting: str) -> None:

@@ -18,7 +18,7 @@ from ..case_loop import summary_of
 from ..cohort import Cohort, read_cohort
 from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
-from ..errors import InputError
+from ..errors import InputError, out_of_memory
 from ..files import write_text
 from ..model_info import SUFFIX, ModelInfo
 from ..models import pack_model, save_model
@@ -28,7 +28,7 @@ from ..slices import slice_axis
 from ..volumes import read_geometry
 from .data import PreparedCohort, fingerprint, prepare
 from .keys import PSEUDO_LABELED, VOXELWISE, Method, learns_from_whole_volumes
-from .loop import Run, out_of_memory
+from .loop import Run
 from .memory import available_bytes, fitting_device
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
