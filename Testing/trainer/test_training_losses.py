@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from sparseseg_trainer.training.fusion import FADING, TRUST, blend, fuse, mark_disagreement
+from sparseseg_trainer.training.fusion import blend, fuse, mark_disagreement
 from sparseseg_trainer.training.losses import (
     collaborative_loss,
     cross_entropy,
@@ -98,10 +98,10 @@ def test_fusion_of_two_sets_of_pseudo_labels(fusion, expected):
     assert fuse(semi, propagated, fusion).tolist() == expected
 
 
-def test_a_blend_trusts_propagation_less_with_every_slice():
-    semi, propagated = torch.zeros(2, 1, 1, 1), torch.ones(2, 1, 1, 1)
-    shares = blend(semi, propagated, torch.tensor([0.0, FADING]))[:, 0, 0, 0]
-    assert shares.tolist() == pytest.approx([TRUST, TRUST / math.e])
+def test_a_blend_trusts_propagation_as_far_as_it_is_confident():
+    semi, propagated = torch.zeros(3, 1, 1, 1), torch.ones(3, 1, 1, 1)
+    shares = blend(semi, propagated, torch.tensor([1.0, 0.5, 0.0]))[:, 0, 0, 0]
+    assert shares.tolist() == pytest.approx([0.6, 0.6 * 0.0625, 0.0])
 
 
 def test_a_class_that_only_one_source_names_is_marked_as_uncertain():

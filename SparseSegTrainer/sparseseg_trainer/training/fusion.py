@@ -6,8 +6,10 @@ from torch import Tensor
 
 from .coding import UNCERTAIN
 
-TRUST = 0.6  # share of a propagated label beside the network's prediction, next to the drawn slice
-FADING = 10.0  # slices after which that share has fallen to 1/e
+TRUST = 0.6  # largest share of a propagated label beside the network's prediction
+# Power of its confidence that the share falls with. The larger, the less is lost where slices differ so much that
+# labels do not travel (hippocampus), and the less gained where they do (prostate, left atrium).
+DOUBT = 4
 
 
 def fuse(semi: Tensor, propagated: Tensor, fusion: str) -> Tensor:
@@ -26,12 +28,12 @@ def fuse(semi: Tensor, propagated: Tensor, fusion: str) -> Tensor:
     return semi.where(agree, named + UNCERTAIN)
 
 
-def blend(semi: Tensor, propagated: Tensor, distance: Tensor) -> Tensor:
-    """Mean of two sets of probabilities (slices, classes, rows, columns), the propagated one fading with distance.
+def blend(semi: Tensor, propagated: Tensor, confidence: Tensor) -> Tensor:
+    """Mean of two sets of probabilities (slices, classes, rows, columns), as far as what is propagated is to be trusted.
 
-    ``distance`` (slices,) in slices to the nearest drawn one. Near it propagation is better, far away the network.
+    ``confidence`` (slices,) from 0 to 1 as ``propagate_labels`` has it.
     """
-    share = (TRUST * (-distance / FADING).exp()).view(-1, 1, 1, 1)
+    share = (TRUST * confidence**DOUBT).view(-1, 1, 1, 1)
     return share * propagated + (1 - share) * semi
 
 

@@ -73,12 +73,12 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
     own_labels = _labels(run, case, own)
     if registration is None:
         return own_labels
-    window, travelled, distance = _travelled(run, registration, case)
+    window, travelled, confidence = _travelled(run, registration, case)
     propagated = travelled.max(1).indices.to(torch.uint8)
     fused = own_labels.clone()
     if settings.fusion == "blend":
         mixed = own.clone()
-        mixed[window] = blend(own[window], travelled, distance)
+        mixed[window] = blend(own[window], travelled, confidence)
         fused = _labels(run, case, mixed)
         fused[window] = mark_disagreement(fused[window], own_labels[window], propagated)
     else:
@@ -116,7 +116,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     """Drawn labels carried from slice to slice.
 
     Returns the window of the case's slices that they reach, and for these the probabilities (slices, classes + 1,
-    rows, columns) and the distance to the nearest drawn slice.
+    rows, columns) and the confidence in them (slices,).
     """
     data, window = run.data, _window(run, case)
     low, high = window.start, window.stop
@@ -128,7 +128,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
     travelled = propagate_labels(registration, slices, drawn)
     probability = tapered(travelled.carried, sorted(drawn), usual_tapers(sorted(drawn), absent))
-    return window, probability.float().cpu(), travelled.distance.float().cpu()
+    return window, probability.float().cpu(), travelled.confidence
 
 
 def _soft(label: Tensor, classes: int) -> Tensor:
