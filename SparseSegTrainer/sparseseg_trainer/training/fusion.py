@@ -29,7 +29,7 @@ def fuse(semi: Tensor, propagated: Tensor, fusion: str) -> Tensor:
 
 
 def blend(semi: Tensor, propagated: Tensor, confidence: Tensor) -> Tensor:
-    """Mean of two sets of probabilities (slices, classes, rows, columns), as far as what is propagated is to be trusted.
+    """Mean of two sets of probabilities (slices, classes, rows, columns), the propagated one as far as it is trusted.
 
     ``confidence`` (slices,) from 0 to 1 as ``propagate_labels`` has it.
     """
