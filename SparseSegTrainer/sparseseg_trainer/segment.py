@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .files import full_suffix, write_text
+from .labels import Label
 from .models import Model, load_model
 from .overview import add_overview
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
@@ -70,10 +71,7 @@ def segment(
         labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
         path = out / "labels" / f"{case.name}.nrrd"
         write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
-        milliliters = math.prod(volume.spacing) / 1000
-        rows.extend(
-            [case.name, label.name, f"{(labels == label.value).sum() * milliliters:.3f}"] for label in info.labels
-        )
+        rows.extend(_volumes(volume, labels, info.labels, reporter))
         return replace(volume.case, label=path)
 
     done = run_cases(cohort.cases, failed, work, "segment", reporter)
@@ -162,6 +160,22 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
 def _windows(count: int) -> Iterator[slice]:
     for start in range(0, count, CHUNK):
         yield slice(start, min(start + CHUNK, count))
+
+
+def _volumes(volume: SparseVolume, values: np.ndarray, labels: Sequence[Label], reporter: Reporter) -> list[list[str]]:
+    """Case, label and ml of each of the ``labels``; the user is told of those of which nothing was found."""
+    counts = [int((values == label.value).sum()) for label in labels]
+    missing = [label.name for label, count in zip(labels, counts, strict=True) if not count]
+    if missing:
+        reporter.warn(
+            f"Case {volume.case.name}: nothing of {', '.join(missing)} was found. Look whether the volume shows it, "
+            "and as the volumes do that the model has learned from; if so, draw a slice and propagate."
+        )
+    milliliters = math.prod(volume.spacing) / 1000
+    return [
+        [volume.case.name, label.name, f"{count * milliliters:.3f}"]
+        for label, count in zip(labels, counts, strict=True)
+    ]
 
 
 def _write_volumes(out: Path, rows: list[list[str]]) -> None:

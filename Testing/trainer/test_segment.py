@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 import torch
-from phantoms import GEOMETRY
+from phantoms import GEOMETRY, Warnings
 
 from sparseseg_trainer.cleanup import keep_largest, keep_touching
 from sparseseg_trainer.cohort import read_cohort
@@ -70,6 +70,14 @@ def test_volumes_are_in_milliliters(dense_cohort, brightness_model, tmp_path):
     labels = read_label(tmp_path / "out/labels/case0.nrrd", GEOMETRY)
     expected = (labels == VALUE).sum() * np.prod(GEOMETRY.spacing) / 1000
     assert float(rows[0]["ml"]) == pytest.approx(expected, abs=0.001)
+
+
+def test_the_user_is_told_where_nothing_was_found(brightness_model, tmp_path):
+    write_image(tmp_path / "dark.nrrd", np.zeros(GEOMETRY.size[::-1], np.int16), GEOMETRY)
+    log = Warnings()
+    segment([tmp_path / "dark.nrrd"], brightness_model, tmp_path / "out", reporter=log)
+    assert "0.000" in (tmp_path / "out/volumes.csv").read_text()
+    assert [message.split(" was found.")[0] for message in log.messages] == ["Case dark: nothing of structure"]
 
 
 def test_files_are_segmented_and_a_broken_one_is_listed(dense_cohort, brightness_model, tmp_path):
