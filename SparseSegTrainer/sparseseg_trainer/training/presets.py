@@ -120,8 +120,9 @@ BALANCED = PAPER | {
 FAST = BALANCED | {
     "pixels": 14000,
     "semi_scales": (0.75,),
-    "epochs": 40,
-    "baseline_epochs": 58,
+    "epochs": 35,
+    "baseline_epochs": 54,
+    "reach": 8,
     "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
 }
