@@ -1,6 +1,7 @@
 # make demo and make test are the whole set-up: they install into .venv what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+
 .PHONY: install demo test screenshots bench clean
 
 install: .venv/installed

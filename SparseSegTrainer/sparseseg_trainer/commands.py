@@ -42,10 +42,10 @@ def finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
 
 def refuse_to_replace(out: Path, replace: bool) -> None:
     """Raises InputError ("results_exist") if ``out`` is a file, or a folder with a cohort, and not to be replaced."""
-    cohort = out / FILE_NAME
-    if not replace and (out.is_file() or cohort.is_file()):
-        what = f"{out} is there already" if out.is_file() else f"{out} holds a cohort or earlier results already"
-        raise InputError("results_exist", f"{what}.", "Choose another name, or add --replace to write over it.")
+    for file, state in ((out, "is there"), (out / FILE_NAME, "holds a cohort or earlier results")):
+        if file.is_file() and not replace:
+            advice = "Choose another name, or add --replace to write over it."
+            raise InputError("results_exist", f"{out} {state} already.", advice)
 
 
 def settings_of(more: list[str] | None, **given: Any) -> dict:

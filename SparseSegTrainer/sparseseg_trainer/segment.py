@@ -164,18 +164,15 @@ def _windows(count: int) -> Iterator[slice]:
 
 def _volumes(volume: SparseVolume, values: np.ndarray, labels: Sequence[Label], reporter: Reporter) -> list[list[str]]:
     """Case, label and ml of each of the ``labels``; the user is told of those of which nothing was found."""
-    counts = [int((values == label.value).sum()) for label in labels]
-    missing = [label.name for label, count in zip(labels, counts, strict=True) if not count]
+    found = [(label.name, (values == label.value).sum()) for label in labels]  # voxels
+    missing = [name for name, count in found if not count]
     if missing:
         reporter.warn(
             f"Case {volume.case.name}: nothing of {', '.join(missing)} was found. Look whether the volume shows it, "
             "and as the volumes do that the model has learned from; if so, draw a slice and propagate."
         )
     milliliters = math.prod(volume.spacing) / 1000
-    return [
-        [volume.case.name, label.name, f"{count * milliliters:.3f}"]
-        for label, count in zip(labels, counts, strict=True)
-    ]
+    return [[volume.case.name, name, f"{count * milliliters:.3f}"] for name, count in found]
 
 
 def _write_volumes(out: Path, rows: list[list[str]]) -> None:

@@ -93,9 +93,9 @@ def a_trainer_that(tmp_path, monkeypatch):
 def a_window(tmp_path):
     """The window over an empty scene, with settings of its own; an error in a slot or an observer fails the test."""
     pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed: pip install '.[test]'")
-    from windows import newWindow, raisingErrors
+    from windows import newWindow, slicer_host
 
-    with raisingErrors():
+    with slicer_host.raisingErrors():
         window = newWindow(tmp_path)
         yield window
         window.cleanup()

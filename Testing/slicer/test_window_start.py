@@ -161,14 +161,14 @@ def test_a_half_installed_torch_is_recognized_and_the_message_says_how_to_mend_i
 @pytest.fixture
 def the_module_widget():
     """The module's widget in the application. Reloading imports the module anew: the old imports are put back."""
-    from windows import raisingErrors, slicer_host
+    from windows import slicer_host
 
     def library() -> dict:
         return {name: sys.modules[name] for name in sys.modules if name.split(".")[0] in LIBRARY}
 
     slicer_host.start().mrmlScene.Clear(False)
     before = library()
-    with raisingErrors():
+    with slicer_host.raisingErrors():
         yield slicer_host.openModule("SparseSeg")
     for name in library():
         del sys.modules[name]

@@ -11,7 +11,6 @@ for folder in ("slicer_host", "trainer"):  # the host; made-up volumes
     sys.path.insert(0, str(TESTING / folder))
 
 import slicer_host  # noqa: E402
-from slicer_host import raisingErrors  # noqa: E402, F401
 
 
 def newWindow(folder: Path):
