@@ -7,6 +7,7 @@ and return logits (batch, classes + 1, slices, rows, columns), background first.
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from monai.networks.blocks import Convolution
@@ -111,13 +112,15 @@ class VNet(nn.Module):
         shape.check()
         self.encoder, self.decoder = Encoder(shape, skip), Decoder(shape, skip)
         self.head = nn.Conv3d(shape.width, shape.classes + 1, 1)
+        self.reduction = [math.prod(strides) for strides in zip(*shape.strides(), strict=True)]
 
     def features(self, images: Tensor) -> Tensor:
         """What the head sees: (batch, width, slices, rows, columns)."""
         return self.decoder(self.encoder(images))[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        with fast_numbers(images):
+        deepest = [side // by for side, by in zip(images.shape[2:], self.reduction, strict=True)]
+        with fast_numbers(images, min(deepest)):
             logits = self.head(self.features(images))
         return logits.float()
 

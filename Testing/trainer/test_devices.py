@@ -12,6 +12,7 @@ from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.prediction import probabilities
 from sparseseg_trainer.segmentation_network import SegmentationNetwork
+from sparseseg_trainer.volume_networks import RESIDUAL, VNet
 
 
 def test_auto_takes_the_gpu_where_there_is_one():
@@ -60,15 +61,15 @@ def test_an_error_in_work_side_by_side_reaches_the_caller():
 
 
 @pytest.mark.parametrize("able", [True, False])
-def test_networks_of_slices_alone_use_short_numbers_and_where_the_processor_has_them(monkeypatch, able):
+def test_networks_use_short_numbers_where_the_processor_has_them_and_convolutions_see_enough_voxels(monkeypatch, able):
     monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: able)
-    kernel = torch.ones(1, 1, 1, 1)
-    with devices.fast_numbers(torch.zeros(1, 1, 4, 4)):
-        found = torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), kernel)
-    with devices.fast_numbers(torch.zeros(1, 1, 4, 4, 4)):
-        volume = torch.nn.functional.conv3d(torch.ones(1, 1, 4, 4, 4), kernel[None])
-    assert found.dtype == (torch.bfloat16 if able else torch.float32)
-    assert volume.dtype == torch.float32
+    short = {}
+    for name, sides, least in (("slices", 2, 0), ("volumes", 3, 3), ("small volumes", 3, 2), ("others", 3, 0)):
+        with devices.fast_numbers(torch.zeros(1, 1, *[4] * sides), least):
+            convolution = torch.nn.functional.conv2d if sides == 2 else torch.nn.functional.conv3d
+            found = convolution(torch.ones(1, 1, *[4] * sides), torch.ones(1, 1, *[1] * sides))
+        short[name] = found.dtype == torch.bfloat16
+    assert short == {"slices": able, "volumes": able, "small volumes": False, "others": False}
 
 
 def test_short_numbers_change_what_a_network_answers_by_little(monkeypatch):
@@ -82,3 +83,20 @@ def test_short_numbers_change_what_a_network_answers_by_little(monkeypatch):
         answers.append(probabilities(network, images))
     assert not torch.equal(*answers)
     assert torch.allclose(*answers, atol=0.02)
+
+
+@pytest.mark.parametrize("side", [24, 16])  # 3 and 1 voxels at the deepest level
+def test_short_numbers_change_what_a_network_of_volumes_learns_by_little(monkeypatch, side):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = VNet(NetworkShape(0, 1, 8, 4, 1, "vnet", (side,) * 3), RESIDUAL)
+        images = torch.rand(2, 1, side, side, side)
+    gradients = []
+    for able in (True, False):
+        monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda able=able: able)
+        loss = network(images)[:, 1].sigmoid().square().mean()
+        found = torch.autograd.grad(loss, list(network.parameters()))
+        gradients.append(torch.cat([own.flatten() for own in found]))
+    short, full = gradients
+    assert torch.equal(short, full) == (side == 16)
+    assert (short - full).norm() < 0.1 * full.norm()
