@@ -223,6 +223,7 @@ def stageName(stage: str) -> str:
     names = {
         "start": _("Starting"),
         "propagate": _("Propagating"),
+        "register": _("Comparing neighboring slices"),
         "refine": _("Refining"),
         "measure": _("Reading the sizes of the volumes"),
         "prepare": _("Reading the volumes"),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from torch import Tensor, nn
+from torch import Tensor
 
 from .appearance import appearance
 from .devices import side_by_side
 from .ends import likeliest_tapers, tapered, usual_tapers
-from .propagation import Travelled, propagate_labels
+from .propagation import Register, Travelled, propagate_labels
 
 EVIDENCE = 0.4  # share of the appearance's evidence that counts
 FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it, but not easily
@@ -36,7 +36,7 @@ class Instant:
 
 @torch.no_grad()
 def instant_result(
-    network: nn.Module,
+    register: Register,
     slices: Tensor,
     drawn: dict[int, Tensor],
     absent: Tensor,
@@ -47,7 +47,7 @@ def instant_result(
 
     ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are the end slices where marked.
     """
-    travelled = propagate_labels(network, slices, drawn, first, last)
+    travelled = propagate_labels(register, slices, drawn, first, last)
     annotated = sorted(drawn)
     usual = usual_tapers(annotated, absent)
     labels = tapered(travelled.carried, annotated, usual).max(1).indices

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +18,13 @@ from .case import Case, refuse_same_folder
 from .case_loop import run_cases, summary_of
 from .cleanup import keep_touching
 from .cohort import Cohort, read_cohort, write_cohort
+from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
 from .files import write_text
 from .instant import instant_result
 from .refinement import refine
-from .registration import folded, shipped_network
+from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
@@ -80,8 +82,8 @@ def propagate_case(
     drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
     absent = torch.from_numpy(volume.absent(absence=settings.absence))
     reporter.check_cancelled()
-    network = folded(shipped_network(device))
-    instant = instant_result(network, grid.slices, drawn, absent, volume.first, volume.last)
+    known = grid.slices, drawn, absent, volume.first, volume.last
+    instant = instant_result(partial(displacement_fields, folded(shipped_network(device))), *known)
     result = _finished(volume, instant.probability, instant.travelled.confidence, grid)
     if settings.quality == "instant":
         return result
@@ -89,7 +91,8 @@ def propagate_case(
     if len(volume.values) > MOST_CLASSES:
         reporter.warn(f"Case {volume.case.name} has more than {MOST_CLASSES} labels: its result stays the instant one.")
         return result
-    refined = refine(grid.slices, drawn, absent, instant, settings.seed, reporter)
+    nearer = instant_result(partial(demons_fields, reporter=reporter), *known)
+    refined = refine(grid.slices, drawn, absent, nearer, settings.seed, reporter)
     return _finished(volume, *refined, grid)
 
 

@@ -7,13 +7,16 @@ ends of the structure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .registration import displacement_fields, warp
+from .registration import warp
+
+# (slices, pairs of source and target) -> the field of each pair, as ``displacement_fields`` has them
+Register = Callable[[Tensor, Iterable[tuple[int, int]]], dict[tuple[int, int], Tensor]]
 
 GAP_WEIGHTS = {1: 1.0, 2: 0.7}  # a slice hears the two slices before it, which drifts less than hearing one alone
 # Slices after which trust in a travelled label has fallen to 1/e, however well the fields agree. With this value
@@ -36,17 +39,18 @@ class Travelled:
 
 @torch.no_grad()
 def propagate_labels(
-    network: nn.Module, slices: Tensor, drawn: dict[int, Tensor], first: int | None = None, last: int | None = None
+    register: Register, slices: Tensor, drawn: dict[int, Tensor], first: int | None = None, last: int | None = None
 ) -> Travelled:
     """Carries the ``drawn`` soft labels, {slice: (class, row, column)}, to all ``slices`` (slice, row, column).
 
-    Between two annotated slices both labels are blended by nearness and agreement. ``first`` and ``last`` are the
-    structure's end slices where marked: beyond them nothing is in doubt, and nothing travels.
+    ``register`` gives the fields along which they travel. Between two annotated slices both labels are blended by
+    nearness and agreement. ``first`` and ``last`` are the structure's end slices where marked: beyond them nothing is
+    in doubt, and nothing travels.
     """
     count, annotated = len(slices), sorted(drawn)
     low, high = first or 0, count - 1 if last is None else last
     ways = [(start, stop) for start in annotated for stop in _stops(start, annotated, low, high)]
-    fields = displacement_fields(network, slices, (pair for way in ways for pair in _pairs(*way)))
+    fields = register(slices, (pair for way in ways for pair in _pairs(*way)))
     probability = drawn[annotated[0]].new_zeros((count, *drawn[annotated[0]].shape))
     confidence = torch.zeros(count)
     for start, stop in ways:

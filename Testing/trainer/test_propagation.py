@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,15 +74,15 @@ def test_several_drawn_slices_all_come_back_as_drawn_and_make_the_result_better(
 
 def test_a_second_drawn_slice_changes_nothing_on_the_far_side_of_the_first_but_for_appearance(dense_cohort, tmp_path):
     from sparseseg_trainer.propagation import propagate_labels
-    from sparseseg_trainer.registration import shipped_network
+    from sparseseg_trainer.registration import displacement_fields, shipped_network
     from sparseseg_trainer.working_grid import WorkingGrid
 
     dense = load_case(read_cohort(dense_cohort).cases[0])
     grid = WorkingGrid(dense.image, dense.label.any(0))
-    network = shipped_network()
+    register = partial(displacement_fields, shipped_network())
     labels = {index: grid.soft_label(dense.label[index], 1) for index in (7, 9)}
-    one = propagate_labels(network, grid.slices, {7: labels[7]}).carried
-    two = propagate_labels(network, grid.slices, labels).carried
+    one = propagate_labels(register, grid.slices, {7: labels[7]}).carried
+    two = propagate_labels(register, grid.slices, labels).carried
     assert torch.allclose(one[:8], two[:8], atol=1e-4)
     assert not torch.allclose(one[8], two[8], atol=1e-4)
 

@@ -1,11 +1,16 @@
-"""The registration network that ships with the package."""
+"""Registration of neighbouring slices: by the network that ships with the package, and by demons."""
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 import torch
 from safetensors import safe_open
 
+from sparseseg_trainer.demons import demons_fields
 from sparseseg_trainer.devices import side_by_side
+from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.registration import (
     SHIPPED_WEIGHTS,
     displacement_fields,
@@ -13,6 +18,13 @@ from sparseseg_trainer.registration import (
     shipped_network,
     smoothness,
     warp,
+)
+from sparseseg_trainer.reporting import Reporter
+
+BOTH = pytest.mark.parametrize(
+    "register",
+    [partial(displacement_fields, shipped_network()), partial(demons_fields, reporter=Reporter())],
+    ids=["network", "demons"],
 )
 
 
@@ -30,22 +42,46 @@ def test_the_shipped_network_is_small_and_holds_numbers_only():
     assert (SHIPPED_WEIGHTS.parent / "README.md").is_file()
 
 
-def test_a_shifted_disk_is_pulled_back_by_about_its_shift():
+@BOTH
+def test_a_shifted_disk_is_pulled_back(register):
     slices = torch.stack([blob(24, 24), blob(26, 23)])
-    fields = displacement_fields(shipped_network(), slices, [(0, 1), (1, 0)])
-    forward, backward = fields[0, 1], fields[1, 0]
-    inside = slices[1] > 0.6
-    # warp samples the moving slice at x + field(x): a disk that moved by (2, -1) is found at (-2, 1)
-    assert torch.allclose(forward[:, inside].mean(1), torch.tensor([-2.0, 1.0]), atol=0.7)
-    assert torch.allclose(backward[:, slices[0] > 0.6].mean(1), torch.tensor([2.0, -1.0]), atol=0.7)
-    warped = warp(slices[:1, None], forward[None])
-    assert (warped[0, 0] - slices[1]).square().mean() < 0.3 * (slices[0] - slices[1]).square().mean()
+    fields = register(slices, [(0, 1), (1, 0)])
+    for source, target in fields:
+        warped = warp(slices[source].view(1, 1, 48, 48), fields[source, target][None])[0, 0]
+        assert (warped - slices[target]).square().mean() < 0.3 * (slices[0] - slices[1]).square().mean()
+        # it moved by (2, -1); warp samples the moving slice at x + field(x)
+        moved = torch.tensor([2.0, -1.0]) * (source - target)
+        border = (slices[target] > 0.4) & (slices[target] < 0.7)
+        found = fields[source, target][:, border].mean(1)
+        assert 0.5 < found @ moved / moved.square().sum() < 1.3  # along the border a disk shows no movement
 
 
-def test_equal_slices_hardly_move():
+@BOTH
+def test_equal_slices_hardly_move(register):
     slices = blob(24, 24).expand(2, -1, -1)
-    field = displacement_fields(shipped_network(), slices, [(0, 1)])[0, 1]
+    field = register(slices, [(0, 1)])[0, 1]
     assert field.abs().mean() < 0.3
+
+
+def test_demons_give_the_same_fields_on_one_thread_and_on_several():
+    slices, before = torch.stack([blob(20 + n, 24) for n in range(4)]), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(demons_fields(slices, [(0, 1), (1, 2), (2, 3)], Reporter()))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(field, found[1][pair]) for pair, field in found[0].items())
+
+
+def test_demons_stop_when_the_user_asks_for_it():
+    class Stopped(Reporter):
+        def check_cancelled(self):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        demons_fields(torch.zeros(2, 48, 48), [(0, 1)], Stopped())
 
 
 def test_smoothness_of_a_linear_field_is_its_squared_slope():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from ..cleanup import keep_touching
 from ..ends import tapered, usual_tapers
 from ..prediction import probabilities, smooth_along_slices
 from ..propagation import propagate_labels
+from ..registration import displacement_fields
 from ..reporting import TimeLeft
 from ..tensor_files import save_tensors
 from .data import PreparedCase
@@ -126,7 +128,7 @@ def _travelled(run: Run, registration: nn.Module, case: PreparedCase) -> tuple[s
     absent = torch.zeros(high - low, dtype=torch.bool)
     absent[[n - low for n in case.absent if low <= n < high]] = True
     # not the instant result of job ``propagate``: the network already knows the cohort's appearance, and this is faster
-    travelled = propagate_labels(registration, slices, drawn)
+    travelled = propagate_labels(partial(displacement_fields, registration), slices, drawn)
     probability = tapered(travelled.carried, sorted(drawn), usual_tapers(sorted(drawn), absent))
     return window, probability.float().cpu(), travelled.confidence
 
