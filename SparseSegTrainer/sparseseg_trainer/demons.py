@@ -14,8 +14,8 @@ from torch import Tensor
 from .devices import side_by_side
 from .reporting import Reporter, TimeLeft
 
-ITERATIONS = 30
-SMOOTHING = 1.5  # of the field after each iteration, standard deviation in pixels
+ITERATIONS = 20
+SMOOTHING = 1.0  # of the field after each iteration, standard deviation in pixels
 AT_A_TIME = 16  # pairs between two looks whether the user wants to stop
 
 
