@@ -18,11 +18,11 @@ from .case import Case, refuse_same_folder
 from .case_loop import run_cases, summary_of
 from .cleanup import keep_touching
 from .cohort import Cohort, read_cohort, write_cohort
+from .correction import corrected
 from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
 from .files import write_text
-from .instant import instant_result
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -83,7 +83,7 @@ def propagate_case(
     absent = torch.from_numpy(volume.absent(absence=settings.absence))
     reporter.check_cancelled()
     known = grid.slices, drawn, absent, volume.first, volume.last
-    instant = instant_result(partial(displacement_fields, folded(shipped_network(device))), *known)
+    instant = corrected(partial(displacement_fields, folded(shipped_network(device))), *known)
     result = _finished(volume, instant.probability, instant.travelled.confidence, grid)
     if settings.quality == "instant":
         return result
@@ -91,7 +91,7 @@ def propagate_case(
     if len(volume.values) > MOST_CLASSES:
         reporter.warn(f"Case {volume.case.name} has more than {MOST_CLASSES} labels: its result stays the instant one.")
         return result
-    nearer = instant_result(partial(demons_fields, reporter=reporter), *known)
+    nearer = corrected(partial(demons_fields, reporter=reporter), *known)
     refined = refine(grid.slices, drawn, absent, nearer, settings.seed, reporter)
     return _finished(volume, *refined, grid)
 

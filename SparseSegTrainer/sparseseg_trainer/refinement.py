@@ -1,7 +1,7 @@
-"""The volume's own segmentation network, joined with the instant result: the refined result.
+"""The volume's own segmentation network, joined with the labels that were carried through it: the refined result.
 
-The network learns from the drawn slices, the absent ones and what is certain in the instant result. It smooths out what
-registration did wrong in single slices, the instant result knows better what was drawn: their mean is better than both.
+The network learns from the drawn slices, the absent ones and what is certain of the carried labels. It smooths out what
+registration did wrong in single slices, the carried labels know better what was drawn: their mean is better than both.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
+from .correction import Corrected
 from .devices import fast_numbers
-from .instant import Instant
 from .networks import light_unet
 from .propagation import soft_dice
 from .reporting import Reporter, TimeLeft
@@ -30,7 +30,7 @@ DRAWN_SHARE, ABSENT_SHARE = 0.15, 0.15  # of a batch; the rest are slices that l
 CERTAIN = 0.6  # a pixel whose most probable class has less is not learned from
 PROPAGATED_WEIGHT = 0.7  # of a slice that was neither drawn nor is absent
 SMOOTHING = 1.0  # slices, standard deviation
-INSTANT_SHARE = 0.5  # of the instant result in the mean
+CARRIED_SHARE = 0.5  # of the carried labels in the mean
 FLOOR = 1e-2  # least probability when logarithms are averaged: neither source has a veto
 
 
@@ -95,21 +95,21 @@ class OwnNetwork:
 
 
 def refine(
-    slices: Tensor, drawn: dict[int, Tensor], absent: Tensor, instant: Instant, seed: int, reporter: Reporter
+    slices: Tensor, drawn: dict[int, Tensor], absent: Tensor, carried: Corrected, seed: int, reporter: Reporter
 ) -> tuple[Tensor, Tensor]:
-    """Improves the ``instant`` result of one volume (arguments as in ``instant_result``).
+    """Improves the ``carried`` labels of one volume (arguments as in ``corrected``).
 
     Returns the joined probability (slice, class, row, column) and the confidence (slice,), which also counts how well
-    the instant result and the network agree. Raises ``Cancelled``.
+    the carried labels and the network agree. Raises ``Cancelled``.
     """
     torch.manual_seed(seed)
     own = OwnNetwork(slices, drawn, absent, seed, reporter)
-    propagated = own.known(instant.probability)
+    propagated = own.known(carried.probability)
     certainty, labels = propagated.max(1)
     own.train(torch.where(certainty < CERTAIN, UNCERTAIN + labels.clamp_min(1), labels))
     found = own.predict()
     agreement = torch.tensor([soft_dice(a[1:], b[1:]) for a, b in zip(propagated, found, strict=True)])
-    before = instant.travelled.confidence
+    before = carried.travelled.confidence
     confidence = torch.where(before == 1, 1.0, 0.5 * (before + agreement))
     return own.known(joined(propagated, found)), confidence
 
@@ -129,8 +129,8 @@ def batch_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     return entropy + (1 - (overlap + 1) / (total + 1)).mean()
 
 
-def joined(instant: Tensor, found: Tensor) -> Tensor:
+def joined(carried: Tensor, found: Tensor) -> Tensor:
     """The normalized geometric mean of two probabilities (slice, class, row, column)."""
     return (
-        INSTANT_SHARE * instant.clamp_min(FLOOR).log() + (1 - INSTANT_SHARE) * found.clamp_min(FLOOR).log()
+        CARRIED_SHARE * carried.clamp_min(FLOOR).log() + (1 - CARRIED_SHARE) * found.clamp_min(FLOOR).log()
     ).softmax(1)

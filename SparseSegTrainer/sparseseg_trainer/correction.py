@@ -1,4 +1,4 @@
-"""The instant result: labels carried along the fields, corrected by appearance, which also finds the ends."""
+"""Labels carried along the fields, corrected by appearance, which also finds the ends: the instant result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLUR_PART = 0.5  # of the radius of the smallest class drawn, at most: a thin st
 
 
 @dataclass
-class Instant:
+class Corrected:
     """A volume's labels before its own network.
 
     ``travelled``: labels as carried, confidence, distance. ``probability``: (slice, class, row, column), background
@@ -35,14 +35,14 @@ class Instant:
 
 
 @torch.no_grad()
-def instant_result(
+def corrected(
     register: Register,
     slices: Tensor,
     drawn: dict[int, Tensor],
     absent: Tensor,
     first: int | None = None,
     last: int | None = None,
-) -> Instant:
+) -> Corrected:
     """Segments ``slices`` (slice, row, column) from the ``drawn`` soft labels {slice: (class, row, column)}.
 
     ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are the end slices where marked.
@@ -62,7 +62,7 @@ def instant_result(
     probability = logits.softmax(1)
     probability[absent] = carried[absent]
     probability[annotated] = travelled.carried[annotated]
-    return Instant(travelled, probability)
+    return Corrected(travelled, probability)
 
 
 def smallest_radius(drawn: list[Tensor]) -> float:
