@@ -1,4 +1,7 @@
-"""Labels carried along the fields, corrected by appearance, which also finds the ends: the instant result."""
+"""Labels carried along a registration's fields, corrected by appearance, which also finds the ends.
+
+Along the shipped network's fields that is the instant result; along those of demons the refined result begins with it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ def corrected(
 ) -> Corrected:
     """Segments ``slices`` (slice, row, column) from the ``drawn`` soft labels {slice: (class, row, column)}.
 
-    ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are the end slices where marked.
+    ``register`` gives the fields. ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are
+    the end slices where marked.
     """
     travelled = propagate_labels(register, slices, drawn, first, last)
     annotated = sorted(drawn)

@@ -1,5 +1,6 @@
-"""Registration of neighbouring slices by diffeomorphic demons (Vercauteren 2009): slower than the shipped network, and
-nearer to the image, since it is fitted to each pair of slices.
+"""Registration of neighbouring slices by diffeomorphic demons (Vercauteren 2009), fitted to each pair of slices.
+
+Slower than the shipped network, and nearer to the image.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from phantoms import GEOMETRY, ellipsoid_volume, write_phantoms
 
 from sparseseg_trainer.labels import Label
@@ -21,6 +23,14 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real volumes are not here: {folder} is missing")
     return folder
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of PyTorch's threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

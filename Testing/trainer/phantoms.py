@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
-from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.volumes import Geometry, write_image, write_label
@@ -47,6 +47,13 @@ class Warnings(Reporter):
 
     def warn(self, message):
         self.messages.append(message)
+
+
+class Stopped(Reporter):
+    """As if the user had asked to stop before the start."""
+
+    def check_cancelled(self):
+        raise Cancelled
 
 
 def refusal(call, *arguments) -> InputError:

@@ -43,14 +43,11 @@ def test_one_seed_draws_the_same_numbers_again(seed):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_work_side_by_side_comes_back_in_order_without_gradients_and_leaves_the_number_of_threads(threads):
-    before, weight = torch.get_num_threads(), torch.ones(4, requires_grad=True)
-    torch.set_num_threads(threads)
-    try:
-        found = side_by_side(lambda number: (number * weight, torch.get_num_threads()), range(7), torch.device("cpu"))
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+def test_work_side_by_side_comes_back_in_order_without_gradients_and_leaves_the_number_of_threads(threads, set_threads):
+    weight = torch.ones(4, requires_grad=True)
+    set_threads(threads)
+    found = side_by_side(lambda number: (number * weight, torch.get_num_threads()), range(7), torch.device("cpu"))
+    assert torch.get_num_threads() == threads
     assert [int(value[0]) for value, _ in found] == list(range(7))
     assert not any(value.requires_grad for value, _ in found) and {alone for _, alone in found} == {1}
 

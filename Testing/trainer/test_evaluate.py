@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from conftest import GEOMETRY
-from phantoms import Warnings
+from phantoms import Stopped, Warnings
 from scipy.stats import ttest_rel
 
 from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
@@ -22,7 +22,6 @@ from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.evaluate import EvaluateSettings, evaluate
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.metrics import diagonal
-from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.volumes import Geometry, read_geometry, read_label, write_image, write_label
 
 
@@ -238,12 +237,8 @@ def test_predictions_that_the_reference_does_not_know_are_mentioned(dense_cohort
 
 
 def test_a_cancelled_evaluation_writes_nothing(dense_cohort, tmp_path):
-    class Stop(Reporter):
-        def check_cancelled(self):
-            raise Cancelled
-
     with pytest.raises(Cancelled):
-        evaluate(dense_cohort, dense_cohort, tmp_path / "out", reporter=Stop())
+        evaluate(dense_cohort, dense_cohort, tmp_path / "out", reporter=Stopped())
     assert not (tmp_path / "out").exists()
 
 
