@@ -232,6 +232,8 @@ def stageName(stage: str) -> str:
         "registration": _("Training the registration"),
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),
+        "rows": _("Training the network of the second direction"),
+        "columns": _("Training the network of the third direction"),
         "overview": _("Training the network that sees whole volumes"),
         "check": _("Checking the model"),
         "write": _("Writing"),

@@ -11,6 +11,8 @@ COLORS = {
     "semi 2": (0.8, 0.47, 0.65),
     "semi 3": (0.0, 0.45, 0.7),
     "target": (0.84, 0.37, 0.0),
+    "rows": (0.94, 0.89, 0.26),
+    "columns": (0.0, 0.0, 0.0),
     "overview": (0.0, 0.62, 0.45),
     "registration": (0.5, 0.5, 0.5),
 }
@@ -103,6 +105,8 @@ def seriesName(series: str) -> str:
         "semi/dice": _("Dice, first network"),
         "target/loss": _("Loss, final network"),
         "target/dice": _("Dice, final network"),
+        "rows/loss": _("Loss, network of the second direction"),
+        "columns/loss": _("Loss, network of the third direction"),
         "overview/loss": _("Loss, network of whole volumes"),
         "registration/loss": _("Loss, registration"),
     }

@@ -8,7 +8,8 @@ from typing import Literal
 from .errors import InputError
 
 LIMITS = {"context": (0, 8), "classes": (1, 100), "width": (4, 256), "depth": (1, 4)}
-OVERVIEW_WIDTHS, OVERVIEW_SIDES, OVERVIEW_SPACINGS = (4, 256), (16, 256), (1e-9, 1e6)  # mm
+OVERVIEW_WIDTHS, OVERVIEW_SIDES = (4, 256), (16, 256)
+SPACINGS = (1e-9, 1e6)  # mm
 STRIDES = (1, 2, 4)  # the working grid's sides are multiples of 16
 PATCH_SIDES, PATCH_STEP = (8, 512), 8  # voxels that a network of volumes may see at once along each axis
 HALVINGS = 4  # of each axis at most
@@ -25,7 +26,7 @@ class Overview:
 
     def check(self) -> None:
         """Raises InputError ("bad_setting") for a number that no network of this program has."""
-        check_limits(self, {"width": OVERVIEW_WIDTHS, "side": OVERVIEW_SIDES, "slice_spacing": OVERVIEW_SPACINGS})
+        check_limits(self, {"width": OVERVIEW_WIDTHS, "side": OVERVIEW_SIDES, "slice_spacing": SPACINGS})
         check_patch((self.side,) * 3)
         if not all(16 <= side <= 2**14 for side in self.grid):
             raise InputError("bad_setting", f"The grid of the overview is {list(self.grid)}.", "Train the model again.")
@@ -36,11 +37,22 @@ class Overview:
 
 
 @dataclass(frozen=True)
+class Orthogonal:
+    """Two more networks of slices beside the first: of cuts along a volume's rows and columns (``orthogonal.py``)."""
+
+    spacing: float  # mm, of the cuts' rows: in the direction in which the slices are stacked
+
+    def check(self) -> None:
+        """Raises InputError ("bad_setting") for a number that no network of this program has."""
+        check_limits(self, {"spacing": SPACINGS})
+
+
+@dataclass(frozen=True)
 class NetworkShape:
     """What it takes to build the network; see ``TrainSettings`` for the meaning.
 
     Networks of volumes have a ``patch``: the slices, rows and columns that they see at once. They have no use for
-    ``context`` (0), and most for ``depth`` and ``stride``. A network of slices may have an ``overview`` beside it.
+    ``context`` (0), and most for ``depth`` and ``stride``. A network of slices may have others beside it.
     """
 
     context: int
@@ -51,6 +63,7 @@ class NetworkShape:
     architecture: Literal["slices", "vnet", "two_vnets", "marked_unet", "dense_voxnet", "representative"] = "slices"
     patch: tuple[int, int, int] | None = None
     overview: Overview | None = None
+    orthogonal: Orthogonal | None = None
 
     @property
     def volumetric(self) -> bool:
@@ -70,12 +83,15 @@ class NetworkShape:
             )
         if self.patch:
             check_patch(self.patch)
-        if self.overview and self.volumetric:
+        beside = [one for one in (self.overview, self.orthogonal) if one]
+        if beside and self.volumetric:
             raise InputError(
-                "bad_setting", f"The network '{self.architecture}' has an overview.", "Only one of slices can have one."
+                "bad_setting",
+                f"The network '{self.architecture}' has others beside it.",
+                "Only one of slices can have some.",
             )
-        if self.overview:
-            self.overview.check()
+        for one in beside:
+            one.check()
 
     def strides(self) -> list[tuple[int, int, int]]:
         """By how much each down-sampling of a network of volumes reduces slices, rows and columns: 2 or 1.

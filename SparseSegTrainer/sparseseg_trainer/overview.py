@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from .cohort_grid import pad, placed, uncropped
 from .network_shape import Overview
 from .prediction import volume_probabilities
-from .segmentation_network import SlicesAndOverview
+from .segmentation_network import SeveralViews
 from .slices import resample_slices
 
 
@@ -36,33 +36,24 @@ def fine(volume: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
     return interpolate(volume[None], shape, mode="trilinear")[0].numpy().swapaxes(0, 1)
 
 
-def overview_probabilities(
-    network: SlicesAndOverview, seen: np.ndarray, slice_spacing: float, flips: bool, step: Callable = lambda: None
-) -> np.ndarray:
-    """What the overview of ``network`` answers to ``seen`` (slice, row, column), in [0, 1] on its grid.
-
-    Returns (slice, class, row, column) float32, background first.
-    """
-    volume = coarse(seen, slice_spacing, network.seen)
-    answer = volume_probabilities(network.overview, volume[None, None], (network.seen.side,) * 3, flips, step)
-    return fine(answer[0], seen.shape)
-
-
 def add_overview(
     probability: np.ndarray,
-    network: SlicesAndOverview,
+    network: SeveralViews,
     image: np.ndarray,
     slice_spacing: float,
     flips: bool,
     step: Callable = lambda: None,
+    share: float = 0.5,
 ) -> None:
     """Average, in place, a ``probability`` (slice, class, row, column) with what the overview of ``network`` answers.
 
-    ``image`` (slice, row, column) in [0, 1] at the model's spacing. What lies beyond the overview's grid stays.
+    ``image`` (slice, row, column) in [0, 1] at the model's spacing; ``share`` of the overview in the average. What lies
+    beyond the overview's grid stays.
     """
-    grid = network.seen.grid
-    answer = overview_probabilities(network, pad(image, grid), slice_spacing, flips, step)
-    inside, outside = (part(image.shape[1:], grid) for part in (uncropped, placed))
+    seen = network.shape.overview
+    volume = coarse(pad(image, seen.grid), slice_spacing, seen)
+    answer = volume_probabilities(network.overview, volume[None, None], (seen.side,) * 3, flips, step)
+    answer = fine(answer[0], (len(image), *seen.grid))
+    inside, outside = (part(image.shape[1:], seen.grid) for part in (uncropped, placed))
     both = probability[:, :, *inside]
-    both += answer[:, :, *outside]
-    both /= 2
+    both += share * (answer[:, :, *outside] - both)

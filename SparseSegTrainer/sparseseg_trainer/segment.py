@@ -21,11 +21,12 @@ from .devices import choose_device
 from .files import full_suffix, write_text
 from .labels import Label
 from .models import Model, load_model
-from .overview import add_overview
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
+from .segmentation_network import SeveralViews
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
+from .views import add_views
 from .volumes import write_image, write_label
 
 CHUNK = 16  # slices in memory at full resolution at a time
@@ -152,8 +153,8 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
         reporter.check_cancelled()
         images = slices[neighbours[window].clamp(0, count - 1)].to(device)
         result[window] = unpad(probabilities(model.network, images, settings.flips).cpu().numpy(), size)
-    if info.network.overview:
-        add_overview(result, model.network, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
+    if isinstance(model.network, SeveralViews):
+        add_views(result, model.network, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
     return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,10 +11,11 @@ from torch import Tensor, nn
 from .dense_networks import DenseVoxNet, Representative
 from .devices import fast_numbers
 from .marked_network import MarkedUNet
-from .network_shape import NetworkShape, Overview
+from .network_shape import NetworkShape
 from .networks import unet
 from .volume_networks import RESIDUAL, TwoVNets, VNet
 
+PLANES = {"rows": 1, "columns": 2}  # the axes of (slice, row, column) along which a volume is cut besides
 SMALLEST = 32  # rows and columns that the U-Net needs: 2 x 2 pixels at its bottom, for batch normalization
 
 
@@ -45,12 +48,17 @@ class SegmentationNetwork(nn.Module):
             return F.pixel_shuffle(self.network(folded).float(), self.stride)
 
 
-class SlicesAndOverview(nn.Module):
-    """A network of slices, as which it is called, and the ``overview`` network beside it, which sees ``seen``."""
+class SeveralViews(nn.Module):
+    """A network of ``slices``, as which it is called, and those ``beside`` it that see volumes otherwise, by name.
 
-    def __init__(self, slices: nn.Module, overview: nn.Module, seen: Overview):
+    These are "rows" and "columns" (``orthogonal.py``) and the "overview" (``overview.py``), as ``shape`` has them.
+    """
+
+    def __init__(self, slices: nn.Module, beside: dict[str, nn.Module], shape: NetworkShape):
         super().__init__()
-        self.slices, self.overview, self.seen = slices, overview, seen
+        self.slices, self.shape = slices, shape
+        for name, network in beside.items():
+            self.add_module(name, network)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.slices(images)
@@ -62,7 +70,9 @@ ARCHITECTURES |= {"dense_voxnet": DenseVoxNet, "representative": Representative}
 
 def build_network(shape: NetworkShape) -> nn.Module:
     """The network of this shape with random weights. Raises InputError ("bad_setting")."""
-    network = ARCHITECTURES[shape.architecture](shape)
+    network, beside = ARCHITECTURES[shape.architecture](shape), {}
+    if shape.orthogonal:
+        beside |= {name: SegmentationNetwork(replace(shape, context=0)) for name in PLANES}
     if shape.overview:
-        return SlicesAndOverview(network, VNet(shape.overview.network(shape.classes), RESIDUAL), shape.overview)
-    return network
+        beside["overview"] = VNet(shape.overview.network(shape.classes), RESIDUAL)
+    return SeveralViews(network, beside, shape) if beside else network

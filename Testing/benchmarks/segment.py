@@ -21,7 +21,7 @@ from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.model_info import ModelInfo
 from sparseseg_trainer.models import save_model
-from sparseseg_trainer.network_shape import NetworkShape, Overview
+from sparseseg_trainer.network_shape import NetworkShape, Orthogonal, Overview
 from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training.presets import BALANCED
 
@@ -37,7 +37,13 @@ def main() -> None:
     image = read_cohort(arguments.data).cases[0].image
     overview = Overview(BALANCED["overview_width"], BALANCED["overview_side"], GRID, SLICE_SPACING)
     shape = NetworkShape(
-        BALANCED["context"], 1, BALANCED["width"], BALANCED["depth"], BALANCED["stride"], overview=overview
+        BALANCED["context"],
+        1,
+        BALANCED["width"],
+        BALANCED["depth"],
+        BALANCED["stride"],
+        overview=overview,
+        orthogonal=Orthogonal(SPACING[0]),
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from phantoms import GEOMETRY, ellipsoid_volume, write_phantoms
+from phantoms import GEOMETRY, TINY_VIEWS, Warnings, ellipsoid_volume, write_phantoms
 
+from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.labels import Label
+from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.training.data import prepare
+from sparseseg_trainer.training.loop import Run
+from sparseseg_trainer.training.resolving import resolve
+from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.volumes import write_image, write_label
 
 STRUCTURE = Label(1, "structure", (0.9, 0.6, 0.0))
@@ -56,3 +62,11 @@ def files(tmp_path) -> Path:
     write_label(tmp_path / "label.nrrd", label, GEOMETRY)
     write_label(tmp_path / "many.nrrd", label * 7 + (label & (image > 550)) * 2, GEOMETRY)
     return tmp_path
+
+
+@pytest.fixture
+def views_run(tiny_cohort, tmp_path) -> Run:
+    """A training that has not begun, of slices of 32 x 32 pixels; its labels are made up by the tests."""
+    settings = resolve(TrainSettings(**TINY_VIEWS))
+    data = prepare(read_cohort(tiny_cohort), tmp_path / "data", settings.pixels, Reporter())
+    return Run(data, settings, torch.device("cpu"), tmp_path, Warnings(), [])

@@ -39,6 +39,12 @@ def short_of_memory(monkeypatch, module, name: str, most: int, error: Exception 
     return sizes
 
 
+# A training of seconds whose model has every network beside that of slices.
+TINY_VIEWS = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 2, "semi_epochs": 2}
+TINY_VIEWS |= {"K1": 1, "K2": 2, "baseline_epochs": 2, "semi_scales": (1.0, 0.75), "orthogonal_epochs": 2}
+TINY_VIEWS |= {"overview_epochs": 2, "overview_width": 4, "overview_side": 16}
+
+
 class Warnings(Reporter):
     """Keeps what the user is warned of."""
 

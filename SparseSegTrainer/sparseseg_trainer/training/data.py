@@ -103,6 +103,10 @@ class PreparedCohort:
         """The case's part of a stack (slices, rows, columns), such as ``images``, without padding."""
         return stack[case.start : case.stop, *placed(case.size, self.grid.shape)]
 
+    def working_image(self, case: PreparedCase) -> np.ndarray:
+        """The case's slices (slice, row, column) on the working grid, float32 in [0, 1]."""
+        return self.images[case.start : case.stop].cpu().numpy().astype(np.float32) / 255
+
     def volume_size(self, case: PreparedCase) -> tuple[int, int, int]:
         """Slices, rows and columns of ``volume``."""
         rows, columns = (min(own, side) for own, side in zip(case.size, self.grid.shape, strict=True))

@@ -26,7 +26,8 @@ Method = Literal[
     "representative",
     "dense_voxnet",
 ]
-OVERVIEWED = ("collaborative", "semi_only", "full")  # those that may train a second network on whole volumes besides
+# Those that may train networks beside that of slices: they know the labels of whole volumes.
+SEVERAL_VIEWS = ("collaborative", "semi_only", "full")
 SEMI_SUPERVISED = ("collaborative", "semi_only")  # those that train first networks on drawn slices
 PSEUDO_LABELED = (*SEMI_SUPERVISED, "registration_only")  # those that make labels of whole volumes
 

@@ -34,6 +34,7 @@ LIMITS = {
     "gamma_certain": WEIGHT,
     "gamma_uncertain": WEIGHT,
     "drawn_share": SHARE,
+    "orthogonal_epochs": (0, 10**6),
     "overview_epochs": (0, 10**6),
     "overview_batch": COUNT,
     "overview_learning_rate": RATE,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cohort_grid import SIZE_PERCENTILE
 from ..metrics import mask_dice
-from ..network_shape import NetworkShape, Overview
+from ..network_shape import Overview
 from ..overview import coarse, fine
-from ..segmentation_network import SlicesAndOverview
 from ..volume_networks import RESIDUAL, VNet
 from .augmentation import augment
 from .data import PreparedCase
 from .loop import Run, Stage, train_stage
 from .losses import named, one_hot, segmentation_loss
-from .overview import overview_of, working_image
 from .sampling import draw
-from .supervised import first_weights, network_shape, steps_for
+from .supervised import first_weights, steps_for
 from .volumetric import filled_up
 
 THIN = 0.85  # Dice of labels with themselves, brought to the overview's grid and back, below which it is no use
@@ -29,18 +27,19 @@ STRETCH = 0.2  # along slices a volume becomes up to exp(0.2) larger or smaller
 SHIFT = 0.05  # and is shifted by up to this part of itself
 
 
-def final_shape(run: Run, network: nn.Module) -> NetworkShape:
-    """The shape of the ``network`` that the training has ended with, which may have an overview beside it."""
-    return replace(network_shape(run), overview=network.seen if isinstance(network, SlicesAndOverview) else None)
+def overview_of(run: Run) -> Overview:
+    """As the settings have it; what it sees at once is as long as most of the cohort's volumes."""
+    lengths = [(case.stop - case.start) * case.slice_spacing for case in run.data.cases]
+    side = run.settings.overview_side
+    spacing = float(np.percentile(lengths, SIZE_PERCENTILE)) / side
+    return Overview(run.settings.overview_width, side, run.data.grid.shape, spacing)
 
 
-def with_overview(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
-    """``network``, of slices, with an overview beside it that has learned the ``labels`` of the whole stack.
+def train_overview(run: Run, labels: Tensor) -> tuple[nn.Module, Overview] | None:
+    """An overview that has learned the ``labels`` of the whole stack.
 
-    The network alone if the settings say so, or if the overview could not show what is labeled, which the user is told.
+    None if it could not show what is labeled, which the user is told.
     """
-    if not run.settings.overview_epochs:
-        return network
     overview = overview_of(run)
     volumes, kept = zip(*(coarse_case(run, case, overview, labels) for case in run.data.cases), strict=True)
     by_class = [[dice for dice in own if dice is not None] for own in zip(*kept, strict=True)]
@@ -48,8 +47,8 @@ def with_overview(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
         run.reporter.warn(
             "What was drawn is too thin for the network that sees whole volumes coarsely: the model does without it."
         )
-        return network
-    return SlicesAndOverview(network, _train(run, overview, volumes), overview)
+        return None
+    return _train(run, overview, volumes), overview
 
 
 def _train(run: Run, overview: Overview, volumes: Sequence[tuple[Tensor, Tensor]]) -> nn.Module:
@@ -87,7 +86,7 @@ def coarse_case(
     label = soft.argmax(0)
     back = fine(F.one_hot(label, run.data.classes + 1).movedim(3, 0).float(), masks.shape[1:]).argmax(1)
     kept = [mask_dice(back == number, mask > 0) if mask.any() else None for number, mask in enumerate(masks, 1)]
-    return (coarse(working_image(run, case), case.slice_spacing, overview), label.to(torch.uint8)), kept
+    return (coarse(run.data.working_image(case), case.slice_spacing, overview), label.to(torch.uint8)), kept
 
 
 def window_of(image: Tensor, label: Tensor, side: int, generator: torch.Generator) -> list[Tensor]:

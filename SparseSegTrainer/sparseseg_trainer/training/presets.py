@@ -50,6 +50,7 @@ PAPER = {
     "gamma_uncertain": 0.1,
     "drawn_share": 0.0,
     "warm_start": False,
+    "orthogonal_epochs": 0,
     "overview_epochs": 0,
     "overview_batch": 4,
     "overview_learning_rate": 2e-3,
@@ -108,6 +109,7 @@ BALANCED = PAPER | {
     "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,
+    "orthogonal_epochs": 60,
     "overview_epochs": 20,
     "consistency": Consistency(apart=True),
     "augmentation": AUGMENTATION,
@@ -123,6 +125,7 @@ FAST = BALANCED | {
     "epochs": 35,
     "baseline_epochs": 54,
     "reach": 8,
+    "orthogonal_epochs": 0,
     "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..errors import InputError
 from ..network_shape import PATCH_STEP, NetworkShape, check_limits, check_patch
 from ..settings import to_dict
-from .keys import OVERVIEWED, PSEUDO_LABELED, SEMI_SUPERVISED, SLICES_TOO, VOLUMETRIC
+from .keys import PSEUDO_LABELED, SEMI_SUPERVISED, SEVERAL_VIEWS, SLICES_TOO, VOLUMETRIC
 from .limits import (
     AUGMENTATION_LIMITS,
     CONSISTENCY_LIMITS,
@@ -19,6 +19,13 @@ from .limits import (
 from .presets import METHOD_PRESETS, PRESETS, VOLUME_PRESETS
 from .settings import TrainSettings
 
+BESIDE = ("orthogonal_epochs", "overview_epochs")  # of the networks beside that of slices
+
+
+def several_views(settings: TrainSettings) -> bool:
+    """Whether (resolved) settings ask for networks beside that of slices."""
+    return any(getattr(settings, name) for name in BESIDE)
+
 
 def resolve(settings: TrainSettings) -> TrainSettings:
     """The settings with what was left out filled in from the preset. Raises ``InputError`` for impossible values."""
@@ -26,11 +33,11 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     if _dimensions(settings) == 3:
         preset = preset | VOLUME_PRESETS[settings.preset]
     preset = preset | METHOD_PRESETS[settings.preset].get(settings.method, {})
-    if settings.method not in OVERVIEWED:
-        preset = preset | {"overview_epochs": 0}
+    if settings.method not in SEVERAL_VIEWS:
+        preset = preset | dict.fromkeys(BESIDE, 0)
     resolved = replace(settings, **(preset | settings.known()))
     check_limits(resolved, LIMITS)
-    _check_overview(resolved)
+    _check_views(resolved)
     _check_scales(resolved.semi_scales)
     check_limits(resolved.volumetric, VOLUMETRIC_LIMITS)
     check_patch(resolved.volumetric.patch)
@@ -47,20 +54,21 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     return resolved
 
 
-def _check_overview(settings: TrainSettings) -> None:
-    """Raises InputError ("bad_setting") for an overview that cannot be trained."""
+def _check_views(settings: TrainSettings) -> None:
+    """Raises InputError ("bad_setting") for networks beside that of slices that cannot be trained."""
     if settings.overview_side % PATCH_STEP:
         raise InputError(
             "bad_setting",
             f"The setting 'overview_side' is {settings.overview_side}.",
             f"It has to be a multiple of {PATCH_STEP}.",
         )
-    if settings.overview_epochs and settings.method not in OVERVIEWED:
-        raise InputError(
-            "bad_setting",
-            f"The setting 'overview_epochs' is {settings.overview_epochs}.",
-            f"The method {settings.method} has no overview: leave the setting out.",
-        )
+    for name in BESIDE:
+        if getattr(settings, name) and settings.method not in SEVERAL_VIEWS:
+            raise InputError(
+                "bad_setting",
+                f"The setting '{name}' is {getattr(settings, name)}.",
+                f"The method {settings.method} has no networks beside that of slices: leave the setting out.",
+            )
 
 
 def _check_scales(scales: tuple[float, ...]) -> None:
@@ -95,12 +103,14 @@ def described(settings: TrainSettings) -> dict:
     values = to_dict(settings)
     if settings.dimensions == 2:
         del values["dimensions"], values["volumetric"]
-    if settings.method not in PSEUDO_LABELED and not settings.overview_epochs:
+    if settings.method not in PSEUDO_LABELED and not several_views(settings):
         del values["target_augmentation"]
     if settings.method not in SEMI_SUPERVISED or settings.semi_scales == (1.0,):
         del values["semi_scales"]
     if not settings.fill_holes:
         del values["fill_holes"]
+    if not settings.orthogonal_epochs:
+        del values["orthogonal_epochs"]
     if not settings.overview_epochs:
         values = {name: value for name, value in values.items() if not name.startswith("overview_")}
     return values

@@ -141,8 +141,9 @@ class TrainSettings:
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
     warm_start: bool | None = None  # the target network starts from the first semi-supervised one
 
-    # A second network that sees whole volumes, coarsely; both answers are averaged (``overview.py``)
-    overview_epochs: int | None = None  # 0: there is none
+    # Networks that see volumes otherwise; the answers of all are averaged (``views.py``)
+    orthogonal_epochs: int | None = None  # of those of cuts along rows and along columns; 0: there are none
+    overview_epochs: int | None = None  # of that of whole volumes, coarsely; 0: there is none
     overview_batch: int | None = None  # volumes in a step
     overview_learning_rate: float | None = None
     overview_width: int | None = None  # features of its first level

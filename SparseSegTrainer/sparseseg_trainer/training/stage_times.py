@@ -14,7 +14,7 @@ from ..network_shape import NetworkShape, Overview
 from ..prediction import probabilities
 from ..registration import registration_loss, shipped_network
 from ..reporting import Reporter
-from ..segmentation_network import SegmentationNetwork, build_network
+from ..segmentation_network import PLANES, SegmentationNetwork, build_network
 from .augmentation import augment
 from .keys import PSEUDO_LABELED, SEMI_SUPERVISED
 from .losses import segmentation_loss
@@ -48,6 +48,9 @@ def stage_seconds(
         steps = _Steps(settings, size, device)
         stages = _of_slices(settings, size, steps, reporter)
         reporter.progress("estimate", 0.5)
+        if settings.orthogonal_epochs:  # cuts are about as large as slices
+            count = settings.orthogonal_epochs * steps_for(settings, size.slices)
+            stages |= dict.fromkeys(PLANES, count * steps.training())
         if settings.overview_epochs:
             stages["overview"] = _overview(settings, size, device)
     reporter.progress("estimate", 1)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..cohort import Cohort
 from ..errors import InputError
 from ..files import whole_file
-from ..segmentation_network import SlicesAndOverview
-from . import overview
+from ..segmentation_network import SeveralViews
+from . import views
 from .loop import Run
 from .losses import one_hot
 from .pseudo_labels import predicted
@@ -109,8 +109,8 @@ def _some(numbers: Tensor, most: int) -> Tensor:
 def _compared(run: Run, network: nn.Module, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """What is drawn on these slices, and what the network says, both (slice, row, column) on the CPU."""
     answer = predicted_slices if run.settings.dimensions == 3 else predicted
-    if isinstance(network, SlicesAndOverview):
-        answer = overview.predicted
+    if isinstance(network, SeveralViews):
+        answer = views.predicted
     return run.data.labels[numbers.to(run.data.labels.device)].cpu(), answer(run, network, numbers)
 
 

@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, segmentation_loss
-from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept, predicted
 from ..registering import registration_network
 from ..sampling import draw, mixed_batches
 from ..semi_networks import SemiNetworks
 from ..supervised import look_up, new_network, semi_parts, semi_schedule, steps_for
 from ..validation import live_dice
+from ..views_training import with_views
 
 
 def train(run: Run) -> nn.Module:
-    """Train the target network of ``collaborative`` and its overview; the fused labels stay with the checkpoints."""
+    """Train the target network of ``collaborative`` and those beside it; the fused labels stay with the checkpoints."""
     semi = train_semi(run)
     fused = kept(run, lambda: fused_labels(run, semi, registration_network(run)))
-    return with_overview(run, train_target(run, semi, fused), fused)
+    return with_views(run, train_target(run, semi, fused), fused)
 
 
 def train_semi(run: Run) -> SemiNetworks:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from ..loop import Run
-from ..overview_training import with_overview
 from ..pseudo_labels import fused_labels, kept
+from ..views_training import with_views
 from .collaborative import train_semi, train_target
 
 
@@ -14,4 +14,4 @@ def train(run: Run) -> nn.Module:
     """Train the target network on what the semi-supervised one (eq. 1-3) predicts, all of it certain (eq. 6)."""
     semi = train_semi(run)
     labels = kept(run, lambda: fused_labels(run, semi, None))
-    return with_overview(run, train_target(run, semi, labels), labels)
+    return with_views(run, train_target(run, semi, labels), labels)
