@@ -24,13 +24,13 @@ from .volumetric import filled_up
 SHOWN = 0.6  # of a batch: cuts that show the structure
 
 
-def train_orthogonal(run: Run, labels: Tensor) -> tuple[dict[str, nn.Module], Orthogonal]:
+def train_orthogonal(run: Run, slices: nn.Module, labels: Tensor) -> tuple[dict[str, nn.Module], Orthogonal]:
     """A network for each of the planes that has learned the ``labels`` of the whole stack, and what they see.
 
-    Uncertain labels count as certain.
+    Uncertain labels count as certain. They start from the network of ``slices``, if set and it sees one at a time.
     """
     spacing = cut_spacing(run)
-    networks = {name: _train(run, name, Cuts(run, axis, spacing, labels)) for name, axis in PLANES.items()}
+    networks = {name: _train(run, name, slices, Cuts(run, axis, spacing, labels)) for name, axis in PLANES.items()}
     return networks, Orthogonal(spacing)
 
 
@@ -85,7 +85,7 @@ class Cuts:
         return cut_depth(case.stop - case.start, case.slice_spacing, self.spacing)
 
 
-def _train(run: Run, name: str, cuts: Cuts) -> nn.Module:
+def _train(run: Run, name: str, slices: nn.Module, cuts: Cuts) -> nn.Module:
     """The network of one plane."""
     settings, classes, parts = run.settings, run.data.classes, cuts.parts()
     steps = steps_for(settings, sum(len(numbers) for numbers, _ in parts))
@@ -100,5 +100,7 @@ def _train(run: Run, name: str, cuts: Cuts) -> nn.Module:
 
     with first_weights(run, name):
         network = SegmentationNetwork(replace(network_shape(run), context=0))
+    if settings.warm_start and not settings.context:
+        network.load_state_dict(slices.state_dict())
     stage = Stage(name, network, settings.orthogonal_epochs, settings.learning_rate, epoch_batches, batch_loss, steps)
     return train_stage(run, stage)

@@ -109,7 +109,7 @@ BALANCED = PAPER | {
     "uncertain": "trusted",
     "drawn_share": 0.4,
     "warm_start": True,
-    "orthogonal_epochs": 60,
+    "orthogonal_epochs": 40,
     "overview_epochs": 20,
     "consistency": Consistency(apart=True),
     "augmentation": AUGMENTATION,

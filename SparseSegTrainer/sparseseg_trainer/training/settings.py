@@ -139,7 +139,8 @@ class TrainSettings:
     gamma_certain: float | None = None
     gamma_uncertain: float | None = None
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
-    warm_start: bool | None = None  # the target network starts from the first semi-supervised one
+    # The target network starts from the first semi-supervised one, those of cuts from the target network
+    warm_start: bool | None = None
 
     # Networks that see volumes otherwise; the answers of all are averaged (``views.py``)
     orthogonal_epochs: int | None = None  # of those of cuts along rows and along columns; 0: there are none

@@ -21,7 +21,7 @@ def with_views(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
     """
     beside, shape = {}, network_shape(run)
     if run.settings.orthogonal_epochs:
-        beside, orthogonal = train_orthogonal(run, labels)
+        beside, orthogonal = train_orthogonal(run, network, labels)
         shape = replace(shape, orthogonal=orthogonal)
     if run.settings.overview_epochs and (trained := train_overview(run, labels)):
         beside["overview"], overview = trained
