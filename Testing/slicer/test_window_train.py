@@ -113,6 +113,15 @@ def test_each_of_several_first_networks_has_its_name_with_a_number(a_window):
     assert stageName("pseudo labels") == "Labeling all slices"
 
 
+@pytest.mark.parametrize("stage", ["semi", "registration", "target", "rows", "columns", "overview"])
+def test_every_network_that_is_trained_has_a_name_in_the_window_and_in_the_plot(stage, a_window):
+    from SparseSegLib.jobRunner import stageName
+    from SparseSegLib.trainingPlot import seriesName
+
+    assert stageName(stage).startswith("Training the ")
+    assert seriesName(f"{stage}/loss").startswith("Loss, ")
+
+
 def test_a_training_that_is_refused_leaves_nothing_and_may_be_started_again(a_window, panel, a_cohort, a_trainer_that):
     a_trainer_that(REFUSES)
     click(panel.ui.trainButton)

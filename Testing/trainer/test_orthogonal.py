@@ -128,6 +128,16 @@ def test_they_learn_what_the_volumes_have_in_common(dense_cohort, tmp_path):
         assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7, name
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_they_start_from_the_network_of_slices_if_that_is_set(warm, tiny_cohort, tmp_path):
+    settings = TINY_VIEWS | {"learning_rate": 1e-8, "warm_start": warm, "overview_epochs": 0}
+    train(tiny_cohort, tmp_path / "model", TrainSettings(**settings))
+    network = load_model(tmp_path / "model").network
+    for name in PLANES:
+        pairs = zip(network.slices.parameters(), getattr(network, name).parameters(), strict=True)
+        assert all(torch.allclose(*pair, atol=1e-6) for pair in pairs) == warm
+
+
 def test_where_they_need_too_much_memory_the_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):
     sizes, warnings = short_of_memory(monkeypatch, orthogonal_training, "augment", 2), Warnings()
     train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY_VIEWS), warnings)
