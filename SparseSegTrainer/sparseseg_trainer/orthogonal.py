@@ -1,7 +1,7 @@
 """The networks of the orthogonal planes: they see a volume cut along its rows, and along its columns.
 
-A slice does not show what lies above and below it. The cuts do, as finely as slices show the rest, and where a network
-of slices errs in one slice they are right more often than not.
+A slice does not show what lies above and below it. The cuts do, as finely as slices show the rest, and networks that
+see something else are wrong elsewhere.
 """
 
 from __future__ import annotations

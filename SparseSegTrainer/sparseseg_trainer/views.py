@@ -8,7 +8,7 @@ import numpy as np
 
 from .orthogonal import add_orthogonal
 from .overview import add_overview
-from .segmentation_network import SeveralViews
+from .segmentation_network import PLANES, SeveralViews
 
 
 def add_views(
@@ -26,5 +26,6 @@ def add_views(
     if network.shape.orthogonal:
         add_orthogonal(probability, network, image, slice_spacing, flips, step)
     if network.shape.overview:
-        share = 1 / 4 if network.shape.orthogonal else 1 / 2  # each network counts the same
+        others = 1 + len(PLANES) if network.shape.orthogonal else 1
+        share = 1 / (1 + others)  # each network counts the same
         add_overview(probability, network, image, slice_spacing, flips, step, share)
