@@ -14,7 +14,7 @@ from .labels import Label
 from .network_shape import NetworkShape
 from .settings import from_dict
 
-SCHEMA = 1
+SCHEMA = 2  # of models with networks of cuts, which earlier versions do not know; of others it is 1
 SUFFIX = ".sparseseg"
 # Bytes, so that no zip can fill the memory.
 LARGEST = {"model.json": 16 << 20, "README.md": 1 << 20, "weights.safetensors": 2 << 30}
@@ -101,7 +101,7 @@ def _info(path: Path, content: bytes) -> ModelInfo:
                 f"The model {path} was made by a newer version of SparseSeg (schema {schema}; known is {SCHEMA}).",
                 "Update SparseSeg.",
             )
-        if schema != SCHEMA or kind != "segmentation":
+        if schema not in range(1, SCHEMA + 1) or kind != "segmentation":
             raise not_a_model(path, "it is of another kind")
         info = from_dict(ModelInfo, values)
         info.network.check()

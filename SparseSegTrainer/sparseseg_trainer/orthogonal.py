@@ -18,11 +18,12 @@ from .segmentation_network import PLANES, SeveralViews
 from .slices import resample_slices
 
 CHUNK = 32  # cuts predicted at once
+DEEPEST = 16  # rows of a cut for each slice, at most: a spacing that cannot be right must not fill the memory
 
 
 def cut_depth(slices: int, slice_spacing: float, spacing: float) -> int:
     """Rows of a cut of so many ``slices``, both spacings in mm."""
-    return max(1, round(slices * slice_spacing / spacing))
+    return max(1, round(slices * min(DEEPEST, slice_spacing / spacing)))
 
 
 def cuts(volume: np.ndarray, axis: int, depth: int) -> np.ndarray:
@@ -39,16 +40,22 @@ def uncut(probability: np.ndarray, axis: int, slices: int) -> np.ndarray:
 
 
 def orthogonal_probabilities(
-    network: nn.Module, image: np.ndarray, axis: int, depth: int, flips: bool, step: Callable = lambda: None
+    network: nn.Module,
+    image: np.ndarray,
+    axis: int,
+    depth: int,
+    flips: bool,
+    step: Callable = lambda: None,
+    at_once: int = CHUNK,
 ) -> np.ndarray:
     """What a network of cuts along ``axis`` answers to ``image`` (slice, row, column) in [0, 1].
 
-    Returns (slice, class, row, column) float32, background first. ``step`` is called before each few cuts.
+    Returns (slice, class, row, column) float32, background first. ``step`` is called before each ``at_once`` cuts.
     """
     device, answers = next(network.parameters()).device, []
     seen = cuts(image, axis, depth)
     size = seen.shape[1:]
-    for some in torch.from_numpy(pad(seen, padded_shape(size)))[:, None].split(CHUNK):
+    for some in torch.from_numpy(pad(seen, padded_shape(size)))[:, None].split(at_once):
         step()
         answers.append(unpad(probabilities(network, some.to(device), flips).cpu().numpy(), size))
     return uncut(np.concatenate(answers), axis, len(image))
@@ -61,6 +68,7 @@ def add_orthogonal(
     slice_spacing: float,
     flips: bool,
     step: Callable = lambda: None,
+    at_once: int = CHUNK,
 ) -> None:
     """Average, in place, a ``probability`` (slice, class, row, column) with what both networks of cuts answer.
 
@@ -68,5 +76,5 @@ def add_orthogonal(
     """
     depth = cut_depth(len(image), slice_spacing, network.shape.orthogonal.spacing)
     for name, axis in PLANES.items():
-        probability += orthogonal_probabilities(getattr(network, name), image, axis, depth, flips, step)
+        probability += orthogonal_probabilities(getattr(network, name), image, axis, depth, flips, step, at_once)
     probability /= 1 + len(PLANES)

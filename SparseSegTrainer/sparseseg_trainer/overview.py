@@ -1,4 +1,4 @@
-"""The overview: a second network that sees whole volumes, coarsely, beside the one that sees single slices, finely.
+"""The overview: a network that sees whole volumes, coarsely, beside the one that sees single slices, finely.
 
 Slices far from the drawn ones do not show whether they still belong to the structure; the volume around them does.
 """
@@ -42,8 +42,8 @@ def add_overview(
     image: np.ndarray,
     slice_spacing: float,
     flips: bool,
+    share: float,
     step: Callable = lambda: None,
-    share: float = 0.5,
 ) -> None:
     """Average, in place, a ``probability`` (slice, class, row, column) with what the overview of ``network`` answers.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .orthogonal import add_orthogonal
+from .orthogonal import CHUNK, add_orthogonal
 from .overview import add_overview
 from .segmentation_network import PLANES, SeveralViews
 
@@ -18,14 +18,16 @@ def add_views(
     slice_spacing: float,
     flips: bool,
     step: Callable = lambda: None,
+    at_once: int = CHUNK,
 ) -> None:
     """Average, in place, a ``probability`` (slice, class, row, column) with the answers of all networks beside it.
 
-    ``image`` (slice, row, column) in [0, 1] at the model's spacing; ``step`` is called now and then.
+    ``image`` (slice, row, column) in [0, 1] at the model's spacing. ``step`` is called now and then, and ``at_once``
+    cuts are predicted together.
     """
     if network.shape.orthogonal:
-        add_orthogonal(probability, network, image, slice_spacing, flips, step)
+        add_orthogonal(probability, network, image, slice_spacing, flips, step, at_once)
     if network.shape.overview:
         others = 1 + len(PLANES) if network.shape.orthogonal else 1
         share = 1 / (1 + others)  # each network counts the same
-        add_overview(probability, network, image, slice_spacing, flips, step, share)
+        add_overview(probability, network, image, slice_spacing, flips, share, step)

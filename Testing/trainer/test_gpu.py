@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from phantoms import TINY_VIEWS
 from test_methods import METHODS, cohort_for, cohorts, settings_of  # noqa: F401 (cohorts is a fixture)
 
 from sparseseg_trainer.cohort import read_cohort
@@ -20,9 +21,10 @@ if not torch.cuda.is_available():
     pytest.skip("PyTorch finds no GPU on this computer", allow_module_level=True)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "several views"])
 def test_a_model_trained_on_the_gpu_segments_alike_on_the_gpu_and_on_the_cpu(cohorts, tmp_path, method):  # noqa: F811
-    settings = from_dict(TrainSettings, settings_of(method) | {"device": "cuda"})
+    settings, method = (TINY_VIEWS, "collaborative") if method == "several views" else (settings_of(method), method)
+    settings = from_dict(TrainSettings, settings | {"device": "cuda"})
     train(cohort_for(method, cohorts), tmp_path / "model", settings)
     for device in ("cuda", "cpu"):
         segment(cohorts / "one", tmp_path / "model", tmp_path / device, SegmentSettings(device))

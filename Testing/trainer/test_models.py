@@ -12,7 +12,7 @@ import torch
 
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label
-from sparseseg_trainer.model_info import ModelInfo
+from sparseseg_trainer.model_info import SCHEMA, ModelInfo
 from sparseseg_trainer.models import load_model, pack_model, save_model
 from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.segmentation_network import SegmentationNetwork
@@ -83,7 +83,7 @@ def test_a_folder_without_weights_is_no_model(model):
 
 
 def test_a_newer_model_asks_for_an_update(model):
-    edit(model, schema=2)
+    edit(model, schema=SCHEMA + 1)
     with pytest.raises(InputError, match="newer version") as caught:
         load_model(model)
     assert caught.value.code == "model_too_new"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,18 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from phantoms import TINY_VIEWS, Warnings, short_of_memory
+from torch import nn
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import match_brightness
 from sparseseg_trainer.models import load_model
-from sparseseg_trainer.orthogonal import cut_depth, cuts, orthogonal_probabilities, uncut
-from sparseseg_trainer.segmentation_network import PLANES
+from sparseseg_trainer.orthogonal import add_orthogonal, cut_depth, cuts, orthogonal_probabilities, uncut
+from sparseseg_trainer.prediction import probabilities
+from sparseseg_trainer.segmentation_network import PLANES, SeveralViews
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.training import orthogonal_training
 from sparseseg_trainer.training.coding import UNCERTAIN
-from sparseseg_trainer.training.orthogonal_training import SHOWN, Cuts, cut_spacing
+from sparseseg_trainer.training.orthogonal_training import SHOWN, Cuts, cut_spacing, train_orthogonal
 from sparseseg_trainer.training.settings import TrainSettings
+from sparseseg_trainer.training.supervised import network_shape, new_network
 from sparseseg_trainer.training.train import train
+from sparseseg_trainer.training.views import predicted
+from sparseseg_trainer.training.views_training import with_views
 
 SIDES = st.integers(1, 9)
 both_planes = pytest.mark.parametrize("axis", list(PLANES.values()), ids=list(PLANES))
@@ -65,7 +71,7 @@ def test_the_network_learns_from_cuts_as_it_is_asked_with(axis, views_run):
     some = Cuts(views_run, axis, spacing, labels)
     case = data.cases[1]
     depth = cut_depth(case.stop - case.start, case.slice_spacing, spacing)
-    images, found = some.look_up(torch.arange(some.lines) + some.lines)
+    images, found = some.look_up(torch.arange(some.lines) + some.lines, torch.Generator())
     assert images.shape[2:] == found.shape[1:] == some.shape and images.dtype == torch.float32
     above = (some.shape[0] - depth) // 2
     inside = slice(above, above + depth)
@@ -89,26 +95,47 @@ def test_cuts_through_the_structure_are_told_from_others_and_padding_is_not_lear
     assert (share, rest) == (SHOWN, 1 - SHOWN)
     assert (shown - some.lines).tolist() == ([10, 11, 12, 13, 14] if axis == 1 else [12])
     assert len(shown) + len(others) == len(data.cases) * data.cases[0].size[axis - 1]
-    assert some.look_up(shown)[1].unique().tolist() == [0, 1]  # uncertain ones count as certain
+    assert some.look_up(shown, torch.Generator())[1].unique().tolist() == [0, 1]  # uncertain ones count as certain
 
 
-def test_no_cut_is_larger_than_a_slice(views_run):
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32)])
+def test_no_cut_is_larger_than_a_slice(shape, views_run):
     data = views_run.data
-    data.cases = [replace(case, slice_spacing=500.0) for case in data.cases]
+    data.grid = replace(data.grid, shape=shape)
+    data.images, data.labels = (torch.zeros(len(data.images), *shape, dtype=torch.uint8) for _ in range(2))
+    data.cases = [replace(case, slice_spacing=500.0, size=shape) for case in data.cases]
     for axis in PLANES.values():
         some = Cuts(views_run, axis, cut_spacing(views_run), data.labels)
-        assert max(some.shape) <= max(data.grid.shape)
-        assert some.look_up(torch.arange(3))[0].shape == (3, 1, *some.shape)
+        assert math.prod(some.shape) <= math.prod(shape)
+        assert some.look_up(torch.arange(3), torch.Generator())[0].shape == (3, 1, *some.shape)
 
 
-def test_longer_volumes_lose_their_ends_and_shorter_ones_lie_between_zeros(views_run):
+def test_a_spacing_that_cannot_be_right_does_not_fill_the_memory():
+    assert cut_depth(20, 3.0, 1e-9) == 16 * 20
+
+
+def test_cuts_through_long_volumes_show_all_of_what_is_labeled_by_and_by(views_run):
+    data = views_run.data
+    data.cases[0] = replace(data.cases[0], slice_spacing=4 * data.cases[0].slice_spacing)
+    labels = torch.zeros_like(data.labels)
+    labels[11:14] = 1  # at the very end of a volume that is seen in part
+    some = Cuts(views_run, 1, cut_spacing(views_run), labels)
+    number, generator = some.parts()[0][0][:1].expand(60), torch.Generator().manual_seed(0)
+    images, found = some.look_up(number, generator)
+    assert found.amax((1, 2)).all()
+    assert images.flatten(1).unique(dim=0).shape[0] > 5
+    labels[:] = 0  # nothing there: any part may be seen
+    assert some.look_up(number, generator)[0].flatten(1).unique(dim=0).shape[0] > 5
+
+
+def test_longer_volumes_fill_a_cut_and_shorter_ones_lie_between_zeros(views_run):
     data = views_run.data
     data.cases[0] = replace(data.cases[0], slice_spacing=3 * data.cases[0].slice_spacing)
     data.cases[1] = replace(data.cases[1], slice_spacing=data.cases[1].slice_spacing / 3)
     data.images = torch.full_like(data.images, 255)
     some = Cuts(views_run, 1, cut_spacing(views_run), data.labels)
     middle = some.lines // 2
-    long, short = some.look_up(torch.tensor([middle, middle + some.lines]))[0][:, 0, :, middle]
+    long, short = some.look_up(torch.tensor([middle, middle + some.lines]), torch.Generator())[0][:, 0, :, middle]
     assert long.min() > 0.99
     assert short[len(short) // 2] > 0.99 and not short[:4].any() and not short[-4:].any()
 
@@ -136,6 +163,41 @@ def test_they_start_from_the_network_of_slices_if_that_is_set(warm, tiny_cohort,
     for name in PLANES:
         pairs = zip(network.slices.parameters(), getattr(network, name).parameters(), strict=True)
         assert all(torch.allclose(*pair, atol=1e-6) for pair in pairs) == warm
+
+
+def test_they_learn_several_labels(views_run):
+    views_run.data.classes = 2
+    labels = torch.randint(0, 3, views_run.data.labels.shape, dtype=torch.uint8)
+    slices = new_network(views_run)
+    networks, orthogonal = train_orthogonal(views_run, slices, labels)
+    image = views_run.data.working_image(views_run.data.cases[0])
+    both = SeveralViews(slices, networks, replace(network_shape(views_run), orthogonal=orthogonal))
+    answer = np.full((len(image), 3, *image.shape[1:]), 1 / 3, np.float32)
+    add_orthogonal(answer, both, image, 3.0, flips=False)
+    assert np.allclose(answer.sum(1), 1, atol=1e-4) and (answer > 0).all()
+
+
+def test_volumes_of_few_slices_are_not_cut_and_the_user_is_told(views_run):
+    views_run.settings = replace(views_run.settings, overview_epochs=0)
+    views_run.data.cases = [replace(case, stop=case.start + 9) for case in views_run.data.cases]
+    network = nn.Identity()
+    assert with_views(views_run, network, views_run.data.labels) is network
+    assert "too few slices" in views_run.reporter.messages[0]
+
+
+def test_as_few_cuts_are_predicted_at_once_as_slices_where_the_memory_is_short(views_run, monkeypatch):
+    counts = []
+
+    def counted(network, images, flips):
+        counts.append(len(images))
+        return probabilities(network, images, flips)
+
+    networks, orthogonal = train_orthogonal(views_run, new_network(views_run), views_run.data.labels)
+    network = SeveralViews(new_network(views_run), networks, replace(network_shape(views_run), orthogonal=orthogonal))
+    monkeypatch.setattr("sparseseg_trainer.orthogonal.probabilities", counted)
+    views_run.settings = replace(views_run.settings, batch=1)
+    predicted(views_run, network.eval(), views_run.data.drawn)
+    assert max(counts) == 4
 
 
 def test_where_they_need_too_much_memory_the_batch_is_halved(tiny_cohort, tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def test_what_is_seen_keeps_its_place():
 def test_an_answer_is_averaged_with_the_overviews_where_that_sees_the_image(size, slices):
     probability = np.stack([np.ones((slices, *size), np.float32), np.zeros((slices, *size), np.float32)], 1)
     network = SeveralViews(nn.Identity(), {"overview": Same()}, NetworkShape(0, 1, 4, 1, 1, overview=SEEN))
-    add_overview(probability, network, np.zeros((slices, *size), np.float32), 2.0, False)
+    add_overview(probability, network, np.zeros((slices, *size), np.float32), 2.0, False, 0.5)
     assert np.allclose(probability.sum(1), 1, atol=1e-5)
     seen = probability[:, 1] > 0.25
     assert np.allclose(probability[:, 1][seen], 0.5, atol=1e-4) and not probability[:, 1][~seen].any()
@@ -69,7 +69,7 @@ def test_an_overview_learns_what_the_volumes_have_in_common(dense_cohort, tmp_pa
     train(dense_cohort, tmp_path / "model", TrainSettings(**settings))
     loaded, volume = load_model(tmp_path / "model"), load_case(read_cohort(dense_cohort).cases[0])
     answer = np.zeros((*volume.image.shape[:1], 2, *volume.image.shape[1:]), np.float32)
-    add_overview(answer, loaded.network, volume.image, 3.0, flips=False)
+    add_overview(answer, loaded.network, volume.image, 3.0, False, 0.5)
     found, truth = answer[:, 1] > 0.25, volume.label > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7
 

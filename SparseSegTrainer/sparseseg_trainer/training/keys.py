@@ -27,7 +27,7 @@ Method = Literal[
     "dense_voxnet",
 ]
 # Those that may train networks beside that of slices: they know the labels of whole volumes.
-SEVERAL_VIEWS = ("collaborative", "semi_only", "full")
+WITH_VIEWS = ("collaborative", "semi_only", "full")
 SEMI_SUPERVISED = ("collaborative", "semi_only")  # those that train first networks on drawn slices
 PSEUDO_LABELED = (*SEMI_SUPERVISED, "registration_only")  # those that make labels of whole volumes
 

@@ -35,10 +35,10 @@ def train_orthogonal(run: Run, slices: nn.Module, labels: Tensor) -> tuple[dict[
 
 
 def cut_spacing(run: Run) -> float:
-    """mm between the rows of a cut: as between those of a slice, or more, so that no cut is larger than a slice."""
+    """mm between the rows of a cut: as between those of a slice, or more, so that cuts are no larger than slices."""
     grid = run.data.grid
     lengths = [(case.stop - case.start) * case.slice_spacing for case in run.data.cases]
-    return max(math.sqrt(math.prod(grid.spacing)), float(np.percentile(lengths, SIZE_PERCENTILE)) / max(grid.shape))
+    return max(math.sqrt(math.prod(grid.spacing)), float(np.percentile(lengths, SIZE_PERCENTILE)) / min(grid.shape))
 
 
 class Cuts:
@@ -46,6 +46,7 @@ class Cuts:
 
     def __init__(self, run: Run, axis: int, spacing: float, labels: Tensor):
         self.data, self.axis, self.spacing, self.labels = run.data, axis, spacing, labels
+        self.check_cancelled = run.reporter.check_cancelled
         self.lines = run.data.grid.shape[axis - 1]
         depths = [self._depth(case) for case in run.data.cases]
         # 2 of slack, as for slices: a cut hardly larger than a multiple of 16 does not cost another 16
@@ -56,6 +57,7 @@ class Cuts:
         """Numbers of the cuts that show the structure, and of the others, with their shares of a batch."""
         shown, others = [], []
         for position, case in enumerate(self.data.cases):
+            self.check_cancelled()
             inside = placed(case.size, self.data.grid.shape)[self.axis - 1]
             lines = torch.arange(self.lines)[inside]
             found = self.labels[case.start : case.stop].amax((0, 3 - self.axis))[inside].cpu() > 0
@@ -63,12 +65,16 @@ class Cuts:
             others.append(position * self.lines + lines[~found])
         return [(torch.cat(shown), SHOWN), (torch.cat(others), 1 - SHOWN)]
 
-    def look_up(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 1, rows, columns), float32 in [0, 1], and labels (B, rows, columns), uint8, of these cuts."""
-        images, labels = zip(*(self._cut(*divmod(number, self.lines)) for number in numbers.tolist()), strict=True)
+    def look_up(self, numbers: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images (B, 1, rows, columns), float32 in [0, 1], and labels (B, rows, columns), uint8, of these cuts.
+
+        Cuts through longer volumes than most are seen in part, at random, but with something of what is labeled.
+        """
+        cuts = (self._cut(*divmod(number, self.lines), generator) for number in numbers.tolist())
+        images, labels = zip(*cuts, strict=True)
         return torch.stack(images).unsqueeze(1), torch.stack(labels)
 
-    def _cut(self, position: int, line: int) -> tuple[Tensor, Tensor]:
+    def _cut(self, position: int, line: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         case = self.data.cases[position]
         depth = self._depth(case)
         image, label = (
@@ -77,12 +83,22 @@ class Cuts:
         size = depth, image.shape[1]
         image = nn.functional.interpolate(image[None, None].float() / 255, size, mode="bilinear", antialias=True)[0, 0]
         label = named(label[((torch.arange(depth) + 0.5) * (len(label) / depth)).long()])
-        first = max(0, (depth - self.shape[0]) // 2)
+        first = _window(label, self.shape[0], generator)
         inside = slice(first, first + self.shape[0])
         return filled_up(image[inside], self.shape), filled_up(label[inside], self.shape)
 
     def _depth(self, case: PreparedCase) -> int:
         return cut_depth(case.stop - case.start, case.slice_spacing, self.spacing)
+
+
+def _window(label: Tensor, rows: int, generator: torch.Generator) -> int:
+    """The first of so many ``rows`` of a ``label`` (row, column) that are looked at: with a labeled one if there is."""
+    if len(label) <= rows:
+        return 0
+    labeled = label.any(1).nonzero()[:, 0].cpu()
+    labeled = labeled if len(labeled) else torch.arange(len(label))
+    row, before = torch.rand(2, generator=generator).tolist()
+    return min(max(0, int(labeled[int(row * len(labeled))]) - int(before * rows)), len(label) - rows)
 
 
 def _train(run: Run, name: str, slices: nn.Module, cuts: Cuts) -> nn.Module:
@@ -94,7 +110,7 @@ def _train(run: Run, name: str, slices: nn.Module, cuts: Cuts) -> nn.Module:
         return mixed_batches(parts, run.settings.batch, steps, generator)
 
     def batch_loss(network, numbers, generator):
-        images, labels = (part.to(run.device) for part in cuts.look_up(numbers))
+        images, labels = (part.to(run.device) for part in cuts.look_up(numbers, generator))
         images, labels = augment(images, labels, classes, settings.target_augmentation, generator)
         return segmentation_loss(network(images), labels, settings.gamma).mean()
 

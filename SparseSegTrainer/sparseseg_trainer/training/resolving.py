@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..errors import InputError
 from ..network_shape import PATCH_STEP, NetworkShape, check_limits, check_patch
 from ..settings import to_dict
-from .keys import PSEUDO_LABELED, SEMI_SUPERVISED, SEVERAL_VIEWS, SLICES_TOO, VOLUMETRIC
+from .keys import PSEUDO_LABELED, SEMI_SUPERVISED, SLICES_TOO, VOLUMETRIC, WITH_VIEWS
 from .limits import (
     AUGMENTATION_LIMITS,
     CONSISTENCY_LIMITS,
@@ -19,12 +19,12 @@ from .limits import (
 from .presets import METHOD_PRESETS, PRESETS, VOLUME_PRESETS
 from .settings import TrainSettings
 
-BESIDE = ("orthogonal_epochs", "overview_epochs")  # of the networks beside that of slices
+VIEW_EPOCHS = ("orthogonal_epochs", "overview_epochs")  # of the networks beside that of slices
 
 
-def several_views(settings: TrainSettings) -> bool:
+def asks_for_views(settings: TrainSettings) -> bool:
     """Whether (resolved) settings ask for networks beside that of slices."""
-    return any(getattr(settings, name) for name in BESIDE)
+    return any(getattr(settings, name) for name in VIEW_EPOCHS)
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -33,8 +33,8 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     if _dimensions(settings) == 3:
         preset = preset | VOLUME_PRESETS[settings.preset]
     preset = preset | METHOD_PRESETS[settings.preset].get(settings.method, {})
-    if settings.method not in SEVERAL_VIEWS:
-        preset = preset | dict.fromkeys(BESIDE, 0)
+    if settings.method not in WITH_VIEWS:
+        preset = preset | dict.fromkeys(VIEW_EPOCHS, 0)
     resolved = replace(settings, **(preset | settings.known()))
     check_limits(resolved, LIMITS)
     _check_views(resolved)
@@ -62,8 +62,8 @@ def _check_views(settings: TrainSettings) -> None:
             f"The setting 'overview_side' is {settings.overview_side}.",
             f"It has to be a multiple of {PATCH_STEP}.",
         )
-    for name in BESIDE:
-        if getattr(settings, name) and settings.method not in SEVERAL_VIEWS:
+    for name in VIEW_EPOCHS:
+        if getattr(settings, name) and settings.method not in WITH_VIEWS:
             raise InputError(
                 "bad_setting",
                 f"The setting '{name}' is {getattr(settings, name)}.",
@@ -103,7 +103,7 @@ def described(settings: TrainSettings) -> dict:
     values = to_dict(settings)
     if settings.dimensions == 2:
         del values["dimensions"], values["volumetric"]
-    if settings.method not in PSEUDO_LABELED and not several_views(settings):
+    if settings.method not in PSEUDO_LABELED and not asks_for_views(settings):
         del values["target_augmentation"]
     if settings.method not in SEMI_SUPERVISED or settings.semi_scales == (1.0,):
         del values["semi_scales"]

@@ -49,8 +49,10 @@ def stage_seconds(
         stages = _of_slices(settings, size, steps, reporter)
         reporter.progress("estimate", 0.5)
         if settings.orthogonal_epochs:  # cuts are about as large as slices
-            count = settings.orthogonal_epochs * steps_for(settings, size.slices)
-            stages |= dict.fromkeys(PLANES, count * steps.training())
+            step = steps.training()
+            for name, axis in PLANES.items():
+                count = steps_for(settings, size.volumes * size.grid.shape[axis - 1])
+                stages[name] = settings.orthogonal_epochs * count * step
         if settings.overview_epochs:
             stages["overview"] = _overview(settings, size, device)
     reporter.progress("estimate", 1)

@@ -32,7 +32,7 @@ from .loop import Run
 from .memory import available_bytes, fitting_device
 from .methods import full
 from .outputs import model_card, write_curves, write_pseudo_labels
-from .resolving import resolve, several_views
+from .resolving import asks_for_views, resolve
 from .settings import TrainSettings
 from .stage_times import CohortSize, stage_seconds
 from .validation import figures as measured_figures
@@ -174,7 +174,7 @@ def _check_known(run: Run) -> None:
 def _expected(run: Run) -> dict[str, float]:
     """Seconds of the stages, to say when all of them will have ended; nothing where there is only one."""
     data, settings = run.data, run.settings
-    if settings.method not in PSEUDO_LABELED and not several_views(settings):
+    if settings.method not in PSEUDO_LABELED and not asks_for_views(settings):
         return {}
     size = CohortSize(data.classes, len(data.cases), len(data.labels), len(data.drawn), data.grid)
     try:
