@@ -32,7 +32,7 @@ DEMO = ROOT / "demo"
 TRAINING = [f"train{number}" for number in range(1, 9)]
 HELD_OUT = [f"new{number}" for number in range(1, 4)]
 # The preset "fast" with fewer steps: the demo has to end within five minutes on two cores.
-TRAIN_SETTINGS = ("steps=35", "epochs=5", "semi_epochs=5", "K1=2", "K2=5")
+TRAIN_SETTINGS = ("steps=35", "epochs=5", "semi_epochs=5", "K1=2", "K2=5", "orthogonal_epochs=3")
 
 
 def main() -> None:

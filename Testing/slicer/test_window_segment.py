@@ -29,7 +29,7 @@ def a_packed_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     writeCohort(folder / "cohort", cases=3, complete=3)
     settings = {"method": "full", "preset": "fast", "device": "cpu", "width": 4, "batch": 4}
-    settings |= {"steps": 10, "baseline_epochs": 3, "averaging": 0.0, "learning_rate": 0.02}
+    settings |= {"steps": 10, "baseline_epochs": 3, "orthogonal_epochs": 0, "averaging": 0.0, "learning_rate": 0.02}
     train(folder / "cohort", folder / "ellipsoid.sparseseg", TrainSettings(**settings))
     return folder / "ellipsoid.sparseseg"
 

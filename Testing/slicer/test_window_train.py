@@ -83,9 +83,10 @@ def test_a_cancelled_training_is_resumed_after_a_restart_and_tells_what_it_has_r
     assert f"slices of cases kept aside: {info.figures['validation_dice']:.2f} ({aside} " in result
     assert not other.ui.unfinishedWidget.visible and not (model / "job").exists()
 
-    # the curves begin with the epochs before the restart, loss and Dice of each of the three networks
+    # the curves begin with the epochs before the restart: loss and Dice of each of the three networks, then the loss of
+    # the two of cuts
     assert [epoch for epoch, _ in other.plot.points("semi/loss")] == [1, 2, 3]
-    assert other.plot.chartNode.GetNumberOfPlotSeriesNodes() == 6
+    assert other.plot.chartNode.GetNumberOfPlotSeriesNodes() == 3 * 2 + 2
     table = other.plot.chartNode.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
     assert table.GetNumberOfRows() == 3
 

@@ -36,6 +36,7 @@ baseline_epochs = 2
 semi_epochs = 1
 K1 = 0
 K2 = 1
+orthogonal_epochs = 0
 [[data]]
 name = "phantoms"
 cohort = "dense"

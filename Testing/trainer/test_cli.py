@@ -156,7 +156,7 @@ def test_an_interrupt_that_a_library_swallows_still_ends_the_job(as_json):
 
 
 def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):
-    steps = ("epochs=1", "semi_epochs=1", "K1=0", "K2=1", "steps=2")
+    steps = ("epochs=1", "semi_epochs=1", "K1=0", "K2=1", "steps=2", "orthogonal_epochs=1")
     options = [word for step in steps for word in ("--set", step)]
     taught = ("--pseudo-labels", tmp_path / "model/pseudo_labels", "--pseudo-cohort", tiny_cohort)
     commands = (

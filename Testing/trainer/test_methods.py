@@ -29,6 +29,7 @@ from sparseseg_trainer.volumes import read_image, read_label, write_image, write
 # Each key, and those whose network can see volumes too.
 METHODS = (*get_args(Method), *(f"{key} in 3D" for key in SLICES_TOO))
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3}
+TINY |= {"orthogonal_epochs": 0}
 TINY |= {"K1": 1, "K2": 2, "baseline_epochs": 3, "volumetric": {"patch": [16, 16, 16]}}
 OTHERWISE = {  # what the other methods do not use
     "mean_teacher": {"optimizer": "sgd", "schedule": "poly", "learning_rate": 0.01},

@@ -27,6 +27,7 @@ from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
 
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3}
+TINY |= {"orthogonal_epochs": 0}
 TINY |= {"K1": 1, "K2": 2, "baseline_epochs": 2, "semi_scales": (1.0, 0.75)}
 
 
