@@ -14,7 +14,6 @@ from torch import nn
 
 from .cohort_grid import pad, padded_shape, unpad
 from .prediction import probabilities
-from .segmentation_network import PLANES, SeveralViews
 from .slices import resample_slices
 
 CHUNK = 32  # cuts predicted at once
@@ -59,22 +58,3 @@ def orthogonal_probabilities(
         step()
         answers.append(unpad(probabilities(network, some.to(device), flips).cpu().numpy(), size))
     return uncut(np.concatenate(answers), axis, len(image))
-
-
-def add_orthogonal(
-    probability: np.ndarray,
-    network: SeveralViews,
-    image: np.ndarray,
-    slice_spacing: float,
-    flips: bool,
-    step: Callable = lambda: None,
-    at_once: int = CHUNK,
-) -> None:
-    """Average, in place, a ``probability`` (slice, class, row, column) with what both networks of cuts answer.
-
-    ``image`` (slice, row, column) in [0, 1] at the model's spacing.
-    """
-    depth = cut_depth(len(image), slice_spacing, network.shape.orthogonal.spacing)
-    for name, axis in PLANES.items():
-        probability += orthogonal_probabilities(getattr(network, name), image, axis, depth, flips, step, at_once)
-    probability /= 1 + len(PLANES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .orthogonal import CHUNK, add_orthogonal
+from .orthogonal import CHUNK, cut_depth, orthogonal_probabilities
 from .overview import add_overview
 from .segmentation_network import PLANES, SeveralViews
 
@@ -25,9 +25,13 @@ def add_views(
     ``image`` (slice, row, column) in [0, 1] at the model's spacing. ``step`` is called now and then, and ``at_once``
     cuts are predicted together.
     """
-    if network.shape.orthogonal:
-        add_orthogonal(probability, network, image, slice_spacing, flips, step, at_once)
-    if network.shape.overview:
-        others = 1 + len(PLANES) if network.shape.orthogonal else 1
-        share = 1 / (1 + others)  # each network counts the same
-        add_overview(probability, network, image, slice_spacing, flips, share, step)
+    shape, count = network.shape, 1  # each network counts the same
+    if shape.orthogonal:
+        depth = cut_depth(len(image), slice_spacing, shape.orthogonal.spacing)
+        for name, axis in PLANES.items():
+            own = getattr(network, name)
+            probability += orthogonal_probabilities(own, image, axis, depth, flips, step, at_once)
+        count += len(PLANES)
+        probability /= count
+    if shape.overview:
+        add_overview(probability, network, image, slice_spacing, flips, 1 / (count + 1), step)

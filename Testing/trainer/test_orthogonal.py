@@ -17,7 +17,7 @@ from torch import nn
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import match_brightness
 from sparseseg_trainer.models import load_model
-from sparseseg_trainer.orthogonal import add_orthogonal, cut_depth, cuts, orthogonal_probabilities, uncut
+from sparseseg_trainer.orthogonal import cut_depth, cuts, orthogonal_probabilities, uncut
 from sparseseg_trainer.prediction import probabilities
 from sparseseg_trainer.segmentation_network import PLANES, SeveralViews
 from sparseseg_trainer.sparse_volume import load_case
@@ -29,6 +29,7 @@ from sparseseg_trainer.training.supervised import network_shape, new_network
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.training.views import predicted
 from sparseseg_trainer.training.views_training import with_views
+from sparseseg_trainer.views import add_views
 
 SIDES = st.integers(1, 9)
 both_planes = pytest.mark.parametrize("axis", list(PLANES.values()), ids=list(PLANES))
@@ -173,7 +174,7 @@ def test_they_learn_several_labels(views_run):
     image = views_run.data.working_image(views_run.data.cases[0])
     both = SeveralViews(slices, networks, replace(network_shape(views_run), orthogonal=orthogonal))
     answer = np.full((len(image), 3, *image.shape[1:]), 1 / 3, np.float32)
-    add_orthogonal(answer, both, image, 3.0, flips=False)
+    add_views(answer, both, image, 3.0, flips=False)
     assert np.allclose(answer.sum(1), 1, atol=1e-4) and (answer > 0).all()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..case_loop import run_cases, some_left
 from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import CohortGrid, placed, to_working_grid
+from ..cohort_grid import SIZE_PERCENTILE, CohortGrid, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
@@ -102,6 +102,13 @@ class PreparedCohort:
     def volume(self, stack: Tensor, case: PreparedCase) -> Tensor:
         """The case's part of a stack (slices, rows, columns), such as ``images``, without padding."""
         return stack[case.start : case.stop, *placed(case.size, self.grid.shape)]
+
+    @property
+    def usual_length(self) -> float:
+        """mm along the slices that most volumes do not exceed."""
+        return float(
+            np.percentile([(case.stop - case.start) * case.slice_spacing for case in self.cases], SIZE_PERCENTILE)
+        )
 
     def working_image(self, case: PreparedCase) -> np.ndarray:
         """The case's slices (slice, row, column) on the working grid, float32 in [0, 1]."""

@@ -37,8 +37,7 @@ def train_orthogonal(run: Run, slices: nn.Module, labels: Tensor) -> tuple[dict[
 def cut_spacing(run: Run) -> float:
     """mm between the rows of a cut: as between those of a slice, or more, so that cuts are no larger than slices."""
     grid = run.data.grid
-    lengths = [(case.stop - case.start) * case.slice_spacing for case in run.data.cases]
-    return max(math.sqrt(math.prod(grid.spacing)), float(np.percentile(lengths, SIZE_PERCENTILE)) / min(grid.shape))
+    return max(math.sqrt(math.prod(grid.spacing)), run.data.usual_length / min(grid.shape))
 
 
 class Cuts:

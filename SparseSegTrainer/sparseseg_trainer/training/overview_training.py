@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..cohort_grid import SIZE_PERCENTILE
 from ..metrics import mask_dice
 from ..network_shape import Overview
 from ..overview import coarse, fine
@@ -29,10 +28,8 @@ SHIFT = 0.05  # and is shifted by up to this part of itself
 
 def overview_of(run: Run) -> Overview:
     """As the settings have it; what it sees at once is as long as most of the cohort's volumes."""
-    lengths = [(case.stop - case.start) * case.slice_spacing for case in run.data.cases]
     side = run.settings.overview_side
-    spacing = float(np.percentile(lengths, SIZE_PERCENTILE)) / side
-    return Overview(run.settings.overview_width, side, run.data.grid.shape, spacing)
+    return Overview(run.settings.overview_width, side, run.data.grid.shape, run.data.usual_length / side)
 
 
 def train_overview(run: Run, labels: Tensor) -> tuple[nn.Module, Overview] | None:

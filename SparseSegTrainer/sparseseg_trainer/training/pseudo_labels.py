@@ -88,10 +88,15 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
     return fused
 
 
+def at_once(run: Run) -> int:
+    """Slices, or cuts, predicted together: fewer where the memory is short, for which a batch is halved."""
+    return min(CHUNK, 4 * run.settings.batch)
+
+
 def predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> list[Tensor]:
     """Probabilities (some slices, classes + 1, rows, columns) on the CPU, in order."""
     parts, device = [], next(network.parameters()).device  # not the run's, which changes when the GPU is full
-    for some in numbers.split(min(CHUNK, 4 * run.settings.batch)):  # a batch is halved where the memory is short
+    for some in numbers.split(at_once(run)):
         run.reporter.check_cancelled()
         images = run.data.batch(some, run.settings.context).to(device)
         parts.append(probabilities(network, images, flips).cpu())

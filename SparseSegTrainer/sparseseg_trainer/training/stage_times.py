@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -49,10 +50,9 @@ def stage_seconds(
         stages = _of_slices(settings, size, steps, reporter)
         reporter.progress("estimate", 0.5)
         if settings.orthogonal_epochs:  # cuts are about as large as slices
-            step = steps.training()
             for name, axis in PLANES.items():
                 count = steps_for(settings, size.volumes * size.grid.shape[axis - 1])
-                stages[name] = settings.orthogonal_epochs * count * step
+                stages[name] = settings.orthogonal_epochs * count * steps.training
         if settings.overview_epochs:
             stages["overview"] = _overview(settings, size, device)
     reporter.progress("estimate", 1)
@@ -60,7 +60,7 @@ def stage_seconds(
 
 
 def _of_slices(settings: TrainSettings, size: CohortSize, steps: _Steps, reporter: Reporter) -> dict[str, float]:
-    step, forward = steps.training(), steps.forward()
+    step, forward = steps.training, steps.forward()
     reporter.check_cancelled()
     live = forward * min(LIVE, size.drawn) / CHUNK  # after every epoch
     if settings.method not in PSEUDO_LABELED:
@@ -138,6 +138,7 @@ class _Steps:
         self.shape = size.grid.shape
         self.network = SegmentationNetwork(shape_of(settings, size.classes, self.shape)).to(device)
 
+    @cached_property
     def training(self) -> float:
         """One step of the segmentation network: augmentation, forward, backward, optimizer."""
         settings, generator = self.settings, torch.Generator().manual_seed(0)

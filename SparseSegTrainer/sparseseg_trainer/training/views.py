@@ -8,7 +8,7 @@ from torch import Tensor
 from ..segmentation_network import SeveralViews
 from ..views import add_views
 from .loop import Run
-from .pseudo_labels import CHUNK, predictions
+from .pseudo_labels import at_once, predictions
 
 
 @torch.inference_mode()
@@ -22,7 +22,6 @@ def predicted(run: Run, network: SeveralViews, numbers: Tensor) -> Tensor:
             run.reporter.progress("check", case.stop / data.cases[-1].stop, case.name)
             whole = torch.cat(predictions(run, network, torch.arange(case.start, case.stop), flips))
             seen, step = data.working_image(case), run.reporter.check_cancelled
-            at_once = min(CHUNK, 4 * run.settings.batch)  # as for slices: a batch is halved where the memory is short
-            add_views(whole.numpy(), network, seen, case.slice_spacing, flips, step, at_once)
+            add_views(whole.numpy(), network, seen, case.slice_spacing, flips, step, at_once(run))
             result[wanted] = whole[numbers[wanted] - case.start].max(1).indices.to(torch.uint8)
     return result
