@@ -230,6 +230,7 @@ def stageName(stage: str) -> str:
         "estimate": _("Measuring"),
         "semi": _("Training the first network"),
         "registration": _("Training the registration"),
+        "first labels": _("Labeling all slices for the first time"),
         "pseudo labels": _("Labeling all slices"),
         "target": _("Training the final network"),
         "rows": _("Training the network of the second direction"),

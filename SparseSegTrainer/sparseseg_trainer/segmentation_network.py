@@ -63,6 +63,11 @@ class SeveralViews(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.slices(images)
 
+    @property
+    def beside(self) -> dict[str, nn.Module]:
+        """The networks beside that of slices."""
+        return {name: network for name, network in self.named_children() if network is not self.slices}
+
 
 ARCHITECTURES = {"slices": SegmentationNetwork, "vnet": VNet, "two_vnets": TwoVNets, "marked_unet": MarkedUNet}
 ARCHITECTURES |= {"dense_voxnet": DenseVoxNet, "representative": Representative}

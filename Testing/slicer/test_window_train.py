@@ -112,6 +112,7 @@ def test_each_of_several_first_networks_has_its_name_with_a_number(a_window):
     assert (stageName("semi"), stageName("semi 3")) == ("Training the first network", "Training the first network (3)")
     assert seriesName("semi 2/loss") == "Loss, first network (2)" and seriesName("semi/dice") == "Dice, first network"
     assert stageName("pseudo labels") == "Labeling all slices"
+    assert stageName("first labels") == "Labeling all slices for the first time"
 
 
 @pytest.mark.parametrize("stage", ["semi", "registration", "target", "rows", "columns", "overview"])

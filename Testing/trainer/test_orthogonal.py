@@ -17,18 +17,22 @@ from torch import nn
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import match_brightness
 from sparseseg_trainer.models import load_model
+from sparseseg_trainer.network_shape import Orthogonal
 from sparseseg_trainer.orthogonal import cut_depth, cuts, orthogonal_probabilities, uncut
 from sparseseg_trainer.prediction import probabilities
 from sparseseg_trainer.segmentation_network import PLANES, SeveralViews
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.training import orthogonal_training
 from sparseseg_trainer.training.coding import UNCERTAIN
+from sparseseg_trainer.training.methods import collaborative
 from sparseseg_trainer.training.orthogonal_training import SHOWN, Cuts, cut_spacing, train_orthogonal
+from sparseseg_trainer.training.pseudo_labels import fused_labels
+from sparseseg_trainer.training.semi_networks import SemiNetworks
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.supervised import network_shape, new_network
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.training.views import predicted
-from sparseseg_trainer.training.views_training import with_views
+from sparseseg_trainer.training.views_training import wants_cuts
 from sparseseg_trainer.views import add_views
 
 SIDES = st.integers(1, 9)
@@ -178,11 +182,51 @@ def test_they_learn_several_labels(views_run):
     assert np.allclose(answer.sum(1), 1, atol=1e-4) and (answer > 0).all()
 
 
+class Sure(nn.Module):
+    """Answers the same everywhere: that there is the structure, or that there is none."""
+
+    def __init__(self, structure: bool):
+        super().__init__()
+        self.answer = nn.Parameter(torch.tensor([-100.0, 100.0] if structure else [100.0, -100.0]))
+
+    def forward(self, images):
+        return self.answer.view(1, 2, 1, 1).expand(len(images), 2, *images.shape[2:])
+
+
+@pytest.mark.parametrize("cuts_see", [True, False])
+def test_they_label_together_with_the_first_networks(cuts_see, views_run):
+    views_run.settings = replace(views_run.settings, smoothing=0.0)
+    shape = replace(network_shape(views_run), orthogonal=Orthogonal(cut_spacing(views_run)))
+    labeling = SeveralViews(Sure(not cuts_see), {name: Sure(cuts_see) for name in PLANES}, shape)
+    fused = fused_labels(views_run, labeling, None)
+    unknown = views_run.data.unknown
+    assert (fused[unknown] == cuts_see).all()  # two of three
+    assert torch.equal(fused[views_run.data.drawn], views_run.data.labels[views_run.data.drawn])
+    assert not fused[views_run.data.absent].any()
+
+
+def test_the_final_networks_learn_what_cuts_and_first_networks_label_together(views_run, monkeypatch):
+    learned = {}
+    monkeypatch.setattr(collaborative, "fused_labels", lambda run, network, registration, stage="": (stage, network))
+    monkeypatch.setattr(collaborative, "kept", lambda run, make, name="fused": make())
+    monkeypatch.setattr(collaborative, "train_target", lambda run, semi, labels: learned.update(target=labels) or semi)
+    monkeypatch.setattr(
+        collaborative, "with_overview", lambda run, network, labels: learned.update(overview=labels) or network
+    )
+    semi, cut = SemiNetworks([Sure(True)], [1.0]), SeveralViews(Sure(True), {"rows": Sure(True)}, None)
+    monkeypatch.setattr(
+        collaborative, "with_cuts", lambda run, slices, start, labels: learned.update(cuts=labels) or cut
+    )
+    network = collaborative.train_on_labels(views_run, semi, None)
+    assert learned["cuts"] == ("first labels", semi)
+    assert learned["target"] == learned["overview"] == ("", cut)
+    assert network.slices is semi and network.beside == cut.beside
+
+
 def test_volumes_of_few_slices_are_not_cut_and_the_user_is_told(views_run):
-    views_run.settings = replace(views_run.settings, overview_epochs=0)
+    assert wants_cuts(views_run) and not views_run.reporter.messages
     views_run.data.cases = [replace(case, stop=case.start + 9) for case in views_run.data.cases]
-    network = nn.Identity()
-    assert with_views(views_run, network, views_run.data.labels) is network
+    assert not wants_cuts(views_run)
     assert "too few slices" in views_run.reporter.messages[0]
 
 

@@ -21,7 +21,7 @@ from sparseseg_trainer.training.coding import UNCERTAIN
 from sparseseg_trainer.training.overview_training import coarse_case, overview_of, stretched, window_of
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
-from sparseseg_trainer.training.views_training import with_views
+from sparseseg_trainer.training.views_training import with_overview
 
 SEEN = Overview(4, 16, (32, 48), 2.0)
 
@@ -88,7 +88,7 @@ def test_a_structure_too_thin_for_the_overview_is_left_to_the_slices(views_run):
     labels = torch.zeros_like(views_run.data.labels)
     labels[:, 10, 4:28] = 1  # a line of one pixel
     views_run.settings, network = replace(views_run.settings, orthogonal_epochs=0), nn.Identity()
-    assert with_views(views_run, network, labels) is network
+    assert with_overview(views_run, network, labels) is network
     assert "too thin" in views_run.reporter.messages[0]
 
 

@@ -180,10 +180,11 @@ def test_an_estimate_counts_them(tiny_cohort, monkeypatch):
 
     steps, volumes, augmented = 3 * 2, 4, 1.2
     assert seconds(overview_epochs=3) - seconds() == pytest.approx(steps * volumes * augmented, abs=0.5)
-    assert seconds(orthogonal_epochs=3) - seconds() == pytest.approx(len(PLANES) * steps, abs=0.5)
+    labels = (2 + len(PLANES)) * 42 / 32  # all slices anew by the two first networks, and by those of cuts
+    assert seconds(orthogonal_epochs=3) - seconds() == pytest.approx(len(PLANES) * steps + labels, abs=0.5)
     every_cut_once = math.ceil(3 * 32 / 4)  # volumes, lines of a slice, cuts in a batch
     cuts = seconds(orthogonal_epochs=1, steps=0) - seconds(steps=0)
-    assert cuts == pytest.approx(len(PLANES) * every_cut_once, abs=0.5)
+    assert cuts == pytest.approx(len(PLANES) * every_cut_once + labels, abs=0.5)
 
 
 def test_the_time_left_is_that_of_the_whole_training(tiny_cohort, tmp_path, monkeypatch):
@@ -200,10 +201,12 @@ def test_the_time_left_is_that_of_the_whole_training(tiny_cohort, tmp_path, monk
     plane = 2 * 2 * 100  # epochs, steps
     target = 2 * (2 + 3 / 32) * 100  # epochs; steps, and three slices looked at
     assert max(Clock.left["overview"]) < 100
-    assert min(Clock.left["columns"]) == pytest.approx(overview, abs=50)
-    assert min(Clock.left["rows"]) == pytest.approx(overview + plane, abs=50)
-    assert min(Clock.left["target"]) == pytest.approx(overview + 2 * plane, abs=50)
-    assert min(Clock.left["semi 2"]) > target + overview
+    assert min(Clock.left["target"]) == pytest.approx(overview, abs=50)
+    assert min(Clock.left["pseudo labels"]) == pytest.approx(overview + target, abs=50)
+    labels = min(Clock.left["columns"]) - overview - target
+    assert labels > 4 * 42 / 32 * 100  # four networks, slices at once
+    assert min(Clock.left["rows"]) == pytest.approx(labels + overview + target + plane, abs=50)
+    assert min(Clock.left["semi 2"]) > target + overview + 2 * plane
     assert min(Clock.left["semi"]) > max(Clock.left["semi 2"]) + 100
 
 

@@ -16,7 +16,9 @@ from ..prediction import probabilities, smooth_along_slices
 from ..propagation import propagate_labels
 from ..registration import displacement_fields
 from ..reporting import TimeLeft
+from ..segmentation_network import SeveralViews
 from ..tensor_files import save_tensors
+from ..views import add_views
 from .data import PreparedCase
 from .fusion import blend, fuse, mark_disagreement
 from .loop import Run
@@ -37,17 +39,19 @@ def kept(run: Run, make: Callable[[], Tensor], name: str = "fused") -> Tensor:
     return load_file(file)[name]
 
 
-def fused_labels(run: Run, semi: nn.Module | None, registration: nn.Module | None) -> Tensor:
+def fused_labels(
+    run: Run, semi: nn.Module | None, registration: nn.Module | None, stage: str = "pseudo labels"
+) -> Tensor:
     """Fused labels of all slices of the cohort, as its stack: 1..C certain, 101..100+C uncertain, on the CPU.
 
     Drawn slices keep their labels, absent ones are background. With one network alone its labels are all certain;
-    those of registration alone end at the slices that it reaches (``reached``).
+    those of registration alone end at the slices that it reaches (``reached``). ``stage`` is what the progress is of.
     """
     data = run.data
     result, left = torch.zeros(data.labels.shape, dtype=torch.uint8), TimeLeft()
     for done, case in enumerate(data.cases):
-        seconds = run.seconds_left("pseudo labels", left(done / len(data.cases)))
-        run.reporter.progress("pseudo labels", done / len(data.cases), case.name, seconds)
+        seconds = run.seconds_left(stage, left(done / len(data.cases)))
+        run.reporter.progress(stage, done / len(data.cases), case.name, seconds)
         result[case.start : case.stop] = _fused_case(run, semi, registration, case)
     drawn = data.drawn
     result[drawn] = data.labels[drawn.to(data.labels.device)].cpu()
@@ -70,7 +74,7 @@ def _fused_case(run: Run, semi: nn.Module | None, registration: nn.Module | None
         labels[window] = travelled.max(1).indices.to(torch.uint8)
         return labels
     settings = run.settings
-    own = torch.cat(predictions(run, semi, torch.arange(case.start, case.stop), settings.test_flips))
+    own = whole_answer(run, semi, case)
     own = torch.from_numpy(smooth_along_slices(own.numpy(), settings.smoothing / case.slice_spacing))
     own_labels = _labels(run, case, own)
     if registration is None:
@@ -101,6 +105,16 @@ def predictions(run: Run, network: nn.Module, numbers: Tensor, flips: bool) -> l
         images = run.data.batch(some, run.settings.context).to(device)
         parts.append(probabilities(network, images, flips).cpu())
     return parts
+
+
+def whole_answer(run: Run, network: nn.Module, case: PreparedCase) -> Tensor:
+    """Probabilities (slices, classes + 1, rows, columns) of a case, on the CPU, by all networks of several views."""
+    flips, whole = run.settings.test_flips, torch.arange(case.start, case.stop)
+    probability = torch.cat(predictions(run, network, whole, flips))
+    if isinstance(network, SeveralViews):
+        seen, step = run.data.working_image(case), run.reporter.check_cancelled
+        add_views(probability.numpy(), network, seen, case.slice_spacing, flips, step, at_once(run))
+    return probability
 
 
 def _labels(run: Run, case: PreparedCase, probability: Tensor) -> Tensor:

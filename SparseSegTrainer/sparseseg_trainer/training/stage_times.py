@@ -49,10 +49,6 @@ def stage_seconds(
         steps = _Steps(settings, size, device)
         stages = _of_slices(settings, size, steps, reporter)
         reporter.progress("estimate", 0.5)
-        if settings.orthogonal_epochs:  # cuts are about as large as slices
-            for name, axis in PLANES.items():
-                count = steps_for(settings, size.volumes * size.grid.shape[axis - 1])
-                stages[name] = settings.orthogonal_epochs * count * steps.training
         if settings.overview_epochs:
             stages["overview"] = _overview(settings, size, device)
     reporter.progress("estimate", 1)
@@ -62,26 +58,38 @@ def stage_seconds(
 def _of_slices(settings: TrainSettings, size: CohortSize, steps: _Steps, reporter: Reporter) -> dict[str, float]:
     step, forward = steps.training, steps.forward()
     reporter.check_cancelled()
-    live = forward * min(LIVE, size.drawn) / CHUNK  # after every epoch
+    live, every_slice = (forward * count / CHUNK for count in (min(LIVE, size.drawn), size.slices))  # answered once
+    cuts = _cuts(settings, size, step) if settings.orthogonal_epochs else {}
     if settings.method not in PSEUDO_LABELED:
         shown = size.drawn if settings.method == "central_only" else size.slices
         step += _teaching(settings, step, forward)
-        return {"target": settings.baseline_epochs * (steps_for(settings, shown) * step + live)}
-    stages = {}
+        return {"target": settings.baseline_epochs * (steps_for(settings, shown) * step + live)} | cuts
+    stages, labeling = {}, 0.0
     if settings.method in SEMI_SUPERVISED:
         schedule = semi_schedule(settings, size.drawn, size.slices)
-        semi = sum(steps for _, steps in schedule) * step + len(schedule) * live + size.slices / CHUNK * forward
+        semi = sum(steps for _, steps in schedule) * step + len(schedule) * live  # ``live`` after every epoch
         # After K1 the semi-supervised network first labels half a batch of unknown slices a step.
         semi += sum(steps for weight, steps in schedule if weight) * forward * settings.batch / 2 / CHUNK
         # a network's smaller slices are augmented large
         stages = {part: semi * scale for part, scale in semi_parts(settings, size.grid.shape).items()}
+        labeling = every_slice * len(stages)
+    if settings.method != "semi_only" and settings.registration == "tuned":
+        count = steps_for(settings, size.slices, settings.registration_batch)
+        stages["registration"] = settings.registration_epochs * count * steps.registration()
+    if cuts:
+        stages |= {"first labels": labeling} | cuts
+        labeling += every_slice * len(cuts)
     if settings.method != "semi_only":
-        if settings.registration == "tuned":
-            count = steps_for(settings, size.slices, settings.registration_batch)
-            stages["registration"] = settings.registration_epochs * count * steps.registration()
         reached = size.drawn * (2 * settings.reach + 1) if settings.reach else size.slices
-        stages["pseudo labels"] = min(size.slices, reached) * FIELDS * steps.field()
-    return stages | {"target": settings.epochs * (steps_for(settings, size.slices) * step + live)}
+        labeling += min(size.slices, reached) * FIELDS * steps.field()
+    target = settings.epochs * (steps_for(settings, size.slices) * step + live)
+    return stages | {"pseudo labels": labeling, "target": target}
+
+
+def _cuts(settings: TrainSettings, size: CohortSize, step: float) -> dict[str, float]:
+    """Seconds of the training of the networks of cuts, which are about as large as slices."""
+    lines = {name: size.volumes * size.grid.shape[axis - 1] for name, axis in PLANES.items()}
+    return {name: settings.orthogonal_epochs * steps_for(settings, count) * step for name, count in lines.items()}
 
 
 def _teaching(settings: TrainSettings, step: float, forward: float) -> float:

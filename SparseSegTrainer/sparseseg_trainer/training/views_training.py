@@ -17,24 +17,43 @@ from .supervised import network_shape
 FEWEST = 10  # slices of a volume: cuts through fewer are mostly made up between them
 
 
-def with_views(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
-    """``network``, of slices, with those beside it that the settings ask for; they learn the ``labels`` of all slices.
+def wants_cuts(run: Run) -> bool:
+    """Whether the settings ask for networks of cuts and the cohort is made for them.
 
-    The network alone if there are none. The user is told of those that the cohort is not made for: cuts of a few thick
-    slices, an overview that could not show what is labeled.
+    It is not if its volumes have a few thick slices, which the user is told.
     """
-    beside, shape = {}, network_shape(run)
-    if run.settings.orthogonal_epochs and few_slices(run):
+    if not run.settings.orthogonal_epochs:
+        return False
+    if few_slices(run):
         run.reporter.warn(
             "The volumes have too few slices for the networks that look across them: the model does without them."
         )
-    elif run.settings.orthogonal_epochs:
-        beside, orthogonal = train_orthogonal(run, network, labels)
-        shape = replace(shape, orthogonal=orthogonal)
-    if run.settings.overview_epochs and (trained := train_overview(run, labels)):
-        beside["overview"], overview = trained
-        shape = replace(shape, overview=overview)
-    return SeveralViews(network, beside, shape) if beside else network
+        return False
+    return True
+
+
+def with_cuts(run: Run, slices: nn.Module, start: nn.Module, labels: Tensor) -> SeveralViews:
+    """``slices`` with the networks of cuts beside it, which learn the ``labels`` of all slices.
+
+    They start from the weights of ``start``, a network of slices, if set.
+    """
+    networks, orthogonal = train_orthogonal(run, start, labels)
+    return SeveralViews(slices, networks, replace(network_shape(run), orthogonal=orthogonal))
+
+
+def with_overview(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
+    """``network``, of slices or of several views, with an overview beside it that has learned the ``labels``.
+
+    ``network`` alone if the settings ask for none or it could not show what is labeled, which the user is told.
+    """
+    trained = train_overview(run, labels) if run.settings.overview_epochs else None
+    if trained is None:
+        return network
+    overview, seen = trained
+    beside, slices = {"overview": overview}, network
+    if isinstance(network, SeveralViews):
+        beside, slices = network.beside | beside, network.slices
+    return SeveralViews(slices, beside, replace(final_shape(run, network), overview=seen))
 
 
 def few_slices(run: Run) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ...segmentation_network import SeveralViews
 from ..loop import Run, Stage, train_stage
 from ..losses import collaborative_loss, segmentation_loss
 from ..pseudo_labels import fused_labels, kept, predicted
@@ -15,14 +16,29 @@ from ..sampling import draw, mixed_batches
 from ..semi_networks import SemiNetworks
 from ..supervised import look_up, new_network, semi_parts, semi_schedule, steps_for
 from ..validation import live_dice
-from ..views_training import with_views
+from ..views_training import wants_cuts, with_cuts, with_overview
 
 
 def train(run: Run) -> nn.Module:
     """Train the target network of ``collaborative`` and those beside it; the fused labels stay with the checkpoints."""
-    semi = train_semi(run)
-    fused = kept(run, lambda: fused_labels(run, semi, registration_network(run)))
-    return with_views(run, train_target(run, semi, fused), fused)
+    return train_on_labels(run, train_semi(run), registration_network(run))
+
+
+def train_on_labels(run: Run, semi: SemiNetworks, registration: nn.Module | None) -> nn.Module:
+    """Train the target network on what ``semi`` and ``registration`` (if there is one) label, and those beside it.
+
+    Networks of cuts, if set, learn what ``semi`` alone labels, and label with it what the others learn: they are wrong
+    elsewhere.
+    """
+    labeling = semi
+    if wants_cuts(run):
+        first = kept(run, lambda: fused_labels(run, semi, None, "first labels"), "first")
+        labeling = with_cuts(run, semi, semi.networks[0], first)
+    fused = kept(run, lambda: fused_labels(run, labeling, registration))
+    network = train_target(run, semi, fused)
+    if isinstance(labeling, SeveralViews):
+        network = SeveralViews(network, labeling.beside, labeling.shape)
+    return with_overview(run, network, fused)
 
 
 def train_semi(run: Run) -> SemiNetworks:

@@ -9,7 +9,7 @@ from ...cohort import Cohort
 from ...errors import InputError
 from ..loop import Run
 from ..supervised import train_supervised
-from ..views_training import with_views
+from ..views_training import wants_cuts, with_cuts, with_overview
 
 
 def check_dense(cohort: Cohort, method: str = "full") -> None:
@@ -28,4 +28,6 @@ def check_dense(cohort: Cohort, method: str = "full") -> None:
 def train(run: Run) -> nn.Module:
     """Train on every slice: the labels are dense, so a slice without a label is background."""
     network = train_supervised(run, [(torch.arange(len(run.data.labels)), 1.0)])
-    return with_views(run, network, run.data.labels)
+    if wants_cuts(run):
+        network = with_cuts(run, network, network, run.data.labels)
+    return with_overview(run, network, run.data.labels)
