@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from sparseseg_trainer.benchmark.cell import slice_dice
 from sparseseg_trainer.benchmark.plan import Method, Plan, TablePlan
 from sparseseg_trainer.benchmark.report import Section, benchmark_page
-from sparseseg_trainer.benchmark.results import Row, mean_of_seeds
+from sparseseg_trainer.benchmark.results import Row, mean_of_seeds, read_rows
 from sparseseg_trainer.benchmark.tables import make_tables, to_csv, to_latex, to_markdown, write_tables
 from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.metrics import Scores
@@ -123,6 +124,21 @@ def test_seeds_are_averaged_case_by_case_before_the_test_and_a_failure_stays_one
     assert a.value("dice") == pytest.approx((0.7 + 0.3) / 2)
     assert b.value("dice") == pytest.approx(0.6) and b.value("assd") == 2
     assert b.is_failed() and not a.is_failed()
+
+
+def test_a_row_has_each_case_once_with_the_mean_over_the_seeds_that_are_done(tmp_path):
+    cells = []
+    for seed, dice in enumerate((0.5, 0.7, 0.9)):
+        folder = tmp_path / str(seed)
+        (folder / "evaluated").mkdir(parents=True)
+        text = scores_to_csv([CaseScores("case", {1: scores(dice)})], [default_label(1)])
+        (folder / "evaluated/metrics.csv").write_text(text, encoding="utf-8")
+        done = seed != 2
+        cells.append(SimpleNamespace(row="Ours", is_done=lambda out, done=done: done, folder=lambda out, f=folder: f))
+    [found] = read_rows(cells, tmp_path)
+    assert (found.name, len(found.cells), len(found.done)) == ("Ours", 3, 2)
+    [case] = found.cases
+    assert case.name == "case" and case.value("dice") == pytest.approx(0.6)
 
 
 def test_scores_come_back_from_their_csv():
