@@ -28,9 +28,8 @@ class Processes:
         self.meeting, self.seen = threading.Barrier(together, timeout=20), []
 
     def __call__(self, task, environment, running):
-        self.meeting.wait()
         self.seen.append(environment)
-        self.meeting.wait()  # all have told before one ends and frees its device
+        self.meeting.wait()
         return {"task": task.name}
 
 
