@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import os
 import re
@@ -13,6 +14,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from browser import NEEDS_CHROMIUM, clicked
 from phantoms import write_phantoms
 
 from sparseseg_trainer.benchmark import pictures
@@ -179,3 +181,22 @@ def test_the_report_has_every_figure_and_loads_nothing(finished):
     headings = [unescape(heading) for heading in re.findall(r"<h3>(.*?)</h3>", page)]
     assert [sum(heading.startswith(kind) for heading in headings) for kind in kinds] == [1, 1, 1, 1, 1]
     assert page.count("<img") == 5
+    figures = {path.name: path.read_bytes() for path in (finished[0] / "out/figures").iterdir()}
+    assert {name.partition("-")[0] for name in figures} == {
+        "Slices",
+        "Dice_by_the_slice_s_position",
+        "phantoms",
+        "Dice",
+        "Dice_by_alpha_f",
+    }
+    shown = re.findall(r"src='data:image/png;base64,(.*?)'", page)
+    assert sorted(map(base64.b64decode, shown)) == sorted(figures.values())
+
+
+@NEEDS_CHROMIUM
+def test_the_report_is_sorted_by_clicks_and_shows_its_figures_in_a_browser(finished, tmp_path):
+    page = (finished[0] / "out/report.html").read_text(encoding="utf-8")
+    plan, up, down, how, by_name, _, widths = clicked(page, tmp_path)
+    assert plan == by_name == "FS,Ours,Too large" and how == "descending"
+    assert up.startswith("Too large,") and down.endswith(",Too large")  # nothing is known of it
+    assert len(widths.split(",")) == 5 and all(int(width) > 100 for width in widths.split(","))

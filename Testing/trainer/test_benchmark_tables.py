@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import shutil
-import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from browser import NEEDS_CHROMIUM, clicked
 
 from sparseseg_trainer.benchmark.cell import slice_dice
 from sparseseg_trainer.benchmark.plan import Method, Plan, TablePlan
-from sparseseg_trainer.benchmark.report import Section, benchmark_page
-from sparseseg_trainer.benchmark.results import Row, mean_of_seeds
+from sparseseg_trainer.benchmark.report import Section, benchmark_page, write_figures
+from sparseseg_trainer.benchmark.results import Row, mean_of_seeds, read_rows
 from sparseseg_trainer.benchmark.tables import make_tables, to_csv, to_latex, to_markdown, write_tables
 from sparseseg_trainer.labels import default_label
 from sparseseg_trainer.metrics import Scores
@@ -125,6 +124,21 @@ def test_seeds_are_averaged_case_by_case_before_the_test_and_a_failure_stays_one
     assert b.is_failed() and not a.is_failed()
 
 
+def test_a_row_has_each_case_once_with_the_mean_over_the_seeds_that_are_done(tmp_path):
+    cells = []
+    for seed, dice in enumerate((0.5, 0.7, 0.9)):
+        folder = tmp_path / str(seed)
+        (folder / "evaluated").mkdir(parents=True)
+        text = scores_to_csv([CaseScores("case", {1: scores(dice)})], [default_label(1)])
+        (folder / "evaluated/metrics.csv").write_text(text, encoding="utf-8")
+        done = seed != 2
+        cells.append(SimpleNamespace(row="Ours", is_done=lambda out, done=done: done, folder=lambda out, f=folder: f))
+    [found] = read_rows(cells, tmp_path)
+    assert (found.name, len(found.cells), len(found.done)) == ("Ours", 3, 2)
+    [case] = found.cases
+    assert case.name == "case" and case.value("dice") == pytest.approx(0.6)
+
+
 def test_scores_come_back_from_their_csv():
     cases = [
         CaseScores("a, b", {1: scores(0.5), 7: scores(0.25, failed=True)}),
@@ -181,25 +195,7 @@ def test_a_curve_has_a_point_for_each_value_of_its_setting_and_bars_a_star(monke
     assert charts.curve(rows[:0], "alpha_f", "dice") is None
 
 
-# What a reader does, and what is then on the page.
-CLICKS = """<script>
-const said = [], table = document.querySelector("table.sortable");
-const heading = text => [...table.querySelectorAll("th")].find(one => one.textContent.startsWith(text));
-const look = () => said.push([...table.tBodies[0].rows].map(row => row.cells[0].textContent).join(","));
-window.onload = () => {
-  look();
-  heading("Dice").firstChild.click(); look();
-  heading("Dice").firstChild.click(); look();
-  said.push(heading("Dice").ariaSort);
-  heading("Method").firstChild.click(); look();
-  said.push(heading("Dice").ariaSort, document.images[0].complete && document.images[0].naturalWidth);
-  document.title = said.join("|");
-};
-</script>"""
-CHROMIUM = shutil.which("chromium")
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@NEEDS_CHROMIUM
 def test_a_reader_sorts_the_report_by_clicks_in_a_browser(tmp_path):
     charts = pytest.importorskip("sparseseg_trainer.benchmark.charts", exc_type=ImportError)
     rows = [row("b", OURS), row("c", (0.08, 0.09, 0.1)), row("a", (1.0, 1.0, 1.0))]  # as texts, 9.0 is above 83.3
@@ -210,11 +206,13 @@ def test_a_reader_sorts_the_report_by_clicks_in_a_browser(tmp_path):
     labels = [default_label(1), default_label(2)]
     picture = Picture("Dice", "", (), charts.bars(rows[:3], "dice", None))
     section = Section("data", [], make_tables(plan, "data", rows, labels), [picture])
-    page = benchmark_page(plan, [section], [], [], tmp_path).replace("</body>", CLICKS + "</body>")
-    (tmp_path / "report.html").write_text(page, encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --dump-dom"
-    command = [CHROMIUM, *flags.split(), (tmp_path / "report.html").as_uri()]
-    seen = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True).stdout
-    said = re.search("<title>(.*?)</title>", seen)[1].split("|")
+    said = clicked(benchmark_page(plan, [section], [], [], tmp_path), tmp_path)
     assert said == ["b,c,a,d", "d,c,b,a", "a,b,c,d", "descending", "a,b,c,d", "", "800"]
+
+
+def test_every_picture_is_a_file_named_as_it_is_headed(tmp_path):
+    headings = ["Slices: data, case 1", "Dice by alpha_f: data", "dice by alpha_f: Data", "a/b, c*: Dice"]
+    write_figures([Picture(heading, "", (), heading.encode()) for heading in headings], tmp_path / "figures")
+    names = ["Slices-data-case_1.png", "Dice_by_alpha_f-data.png", "dice_by_alpha_f-Data-2.png", "a_b-c-Dice.png"]
+    found = {path.name: path.read_text() for path in (tmp_path / "figures").iterdir()}
+    assert found == dict(zip(names, headings, strict=True))

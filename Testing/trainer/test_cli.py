@@ -32,12 +32,12 @@ def test_help_is_there_at_once_and_names_every_command():
     start = time.monotonic()
     shown = sparseseg("--help").stdout
     assert time.monotonic() - start < 2  # importing PyTorch alone takes longer
-    for command in ("propagate", "train", "segment", "evaluate", "suggest", "export", "cohort"):
+    for command in ("propagate", "train", "segment", "evaluate", "suggest", "export", "cohort", "benchmark"):
         assert command in shown
 
 
 @pytest.mark.parametrize(
-    "command", ["propagate", "train", "segment", "evaluate", "suggest", "export", "cohort sparsify"]
+    "command", ["propagate", "train", "segment", "evaluate", "suggest", "export", "cohort sparsify", "benchmark"]
 )
 def test_every_command_has_help(command):
     result = sparseseg(*command.split(), "--help")

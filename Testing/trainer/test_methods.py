@@ -15,8 +15,10 @@ from phantoms import GEOMETRY, ellipsoid_volume, refusal
 from safetensors.torch import load_file
 
 from sparseseg_trainer.cohort import Case, write_cohort
+from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.evaluate import evaluate
 from sparseseg_trainer.labels import default_label
+from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
 from sparseseg_trainer.sparsify import sparsify
@@ -111,18 +113,58 @@ def resumed(killed, cohorts, method):
     return killed / method
 
 
+def assert_same_training(*models):
+    """Both folders have the same weights and curves."""
+    first, second = (load_file(model / "weights.safetensors") for model in models)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert len({(model / "training.csv").read_text() for model in models}) == 1
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_of_any_method_resumes_to_the_same_weights_and_segments(cohorts, killed, tmp_path, method):
     model = resumed(killed, cohorts, method)
     train(cohort_for(method, cohorts), tmp_path / "model", from_dict(TrainSettings, settings_of(method)))
-    weights = [load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "model")]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert (model / "training.csv").read_text() == (tmp_path / "model/training.csv").read_text()
+    assert_same_training(model, tmp_path / "model")
 
     segment(cohorts / "one", model, tmp_path / "segmented")
     summary = evaluate(tmp_path / "segmented", cohorts / "one", tmp_path / "evaluated")
     assert summary["cases"] == 1 and not summary["failed"]
+
+
+class CancelDuring(Reporter):
+    """Asks the training to stop in the middle of a stage, if one is named; keeps which there were."""
+
+    def __init__(self, stage: str = ""):
+        self.stage, self.seen = stage, set()
+
+    def progress(self, stage, fraction, message="", seconds_left=None):
+        self.seen.add(stage)
+        if stage == self.stage and fraction > 0.4:
+            raise Cancelled
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "before"),
+    [
+        ("partial", "first step", set()),
+        ("representative", "planes", set()),
+        ("representative", "voxels", {"planes"}),
+        ("representative", "pseudo labels", {"planes", "voxels"}),
+    ],
+)
+def test_a_training_cancelled_before_its_last_stage_resumes_to_the_same_weights(
+    cohorts, killed, tmp_path, method, stage, before
+):
+    how = cohort_for(method, cohorts), tmp_path, from_dict(TrainSettings, settings_of(method))
+    with pytest.raises(Cancelled):
+        train(*how, CancelDuring(stage))
+    begun = {path.stem for path in (tmp_path / "checkpoint").glob("*.safetensors")}
+    assert begun == before | {stage} - {"pseudo labels"}  # which are made anew
+    again = CancelDuring()
+    train(*how, again, resume=True)
+    assert stage in again.seen and not before & again.seen
+    assert_same_training(tmp_path, resumed(killed, cohorts, method))
 
 
 @pytest.mark.parametrize("method", PSEUDO_LABELED)

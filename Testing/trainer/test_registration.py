@@ -98,6 +98,19 @@ def test_the_loss_of_equal_slices_under_no_displacement_is_nothing():
     assert abs(registration_loss(image, image, field, "ncc", 1.0).item()) < 0.05
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+def test_the_loss_is_unlikeness_plus_the_weight_times_smoothness(weight):
+    moving, fixed = torch.full((1, 1, 4, 4), 0.5), torch.full((1, 1, 4, 4), 0.25)  # no displacement makes them alike
+    field = torch.zeros(1, 2, 4, 4)
+    field[0, 0] = 3 * torch.arange(4.0).view(4, 1)
+    field[0, 1] = torch.arange(4.0)
+    # Row component: 9 along rows; column component: 1 along columns; each is half of what there is
+    expected = 0.25**2 + weight * (9 / 2 + 1 / 2)
+    assert registration_loss(moving, fixed, field, "mse", weight).item() == pytest.approx(expected)
+    alike = registration_loss(fixed, fixed, field, "ncc", weight) - registration_loss(fixed, fixed, field, "ncc", 0.0)
+    assert alike.item() == pytest.approx(weight * 5)
+
+
 def test_threads_that_warp_batches_of_different_sizes_do_not_disturb_each_other(set_threads):
     def warped(batch: int) -> int:
         return len(warp(torch.ones(batch, 1, 8, 8), torch.zeros(batch, 2, 8, 8)))

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from phantoms import one_case, refusal
+from torch import nn
 
 import sparseseg_trainer.suggest as suggesting
+from sparseseg_trainer import slice_features
 from sparseseg_trainer.cohort import load_case, read_cohort, read_rows, write_rows
 from sparseseg_trainer.jobs import run_job
 from sparseseg_trainer.reporting import Reporter
@@ -102,6 +104,28 @@ def test_features_tell_distant_slices_apart_and_are_the_same_again(dense_cohort)
     alike = cosines(features)
     neighbors, far = np.diagonal(alike, 1).mean(), np.mean([alike[0, 7], alike[13, 7]])
     assert neighbors > far + 0.02
+
+
+class Answer(nn.Module):
+    """Stands for an auto-encoder that answers the same to all slices: 2 x 2 pixels, that are all it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = nn.Identity()
+        self.pixels = nn.Parameter(torch.rand(1, 1, 2, 2))
+
+    def forward(self, maps):
+        return self.pixels.expand(len(maps), -1, -1, -1)
+
+
+def test_the_auto_encoder_learns_slices_of_half_the_size_by_the_mean_squared_error_of_equation_4(monkeypatch):
+    # The mean over four pixels of (v - t)^2 has the gradient (v - t) / 2: one plain step of rate 2 leads to t
+    monkeypatch.setattr(torch.optim, "Adam", torch.optim.SGD)
+    slices = [[0, 51, 255, 255], [102, 255, 255, 255], [0, 0, 0, 0], [0, 51, 0, 0]]
+    images, network = torch.tensor(slices, dtype=torch.uint8).expand(3, 1, 4, 4), Answer()
+    slice_features._learn(network, images, None, 1, 5, 2.0, 0, torch.device("cpu"), Reporter())
+    halved = [0.4, 1, 0.05, 0]  # (0 + 51 + 102 + 255) / 4 / 255 ...
+    assert network.pixels.flatten().tolist() == pytest.approx(halved, abs=1e-6)
 
 
 def test_the_convolutions_of_vgg_19_are_used_where_they_lie_on_the_disk(tiny_cohort, tmp_path, monkeypatch):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from sparseseg_trainer.training import supervised
+from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.fusion import blend, fuse, mark_disagreement
 from sparseseg_trainer.training.losses import (
     collaborative_loss,
@@ -15,7 +18,9 @@ from sparseseg_trainer.training.losses import (
     pseudo_label_weight,
     segmentation_loss,
 )
+from sparseseg_trainer.training.methods import central_only, collaborative
 
+LN2 = math.log(2)
 # Four pixels in a row; the network is sure of nothing: every class has probability one half.
 UNDECIDED = torch.zeros(1, 2, 1, 4)
 
@@ -109,3 +114,76 @@ def test_a_class_that_only_one_source_names_is_marked_as_uncertain():
     semi = torch.tensor([0, 1, 1, 0, 1], dtype=torch.uint8)
     propagated = torch.tensor([0, 1, 0, 1, 0], dtype=torch.uint8)
     assert mark_disagreement(labels, semi, propagated).tolist() == [0, 1, 101, 101, 0]
+
+
+# Dice loss of slices of 32 x 32 pixels, of which so many have the class: 1 - (n + 1) / (512 + n + 1)
+HALF, FIFTH = 511, 127  # 1 - 1/2, 1 - 1/5
+
+
+def slices(*counts: int) -> torch.Tensor:
+    """Label maps (B, 32, 32) with these numbers of pixels of the class."""
+    return torch.stack([(torch.arange(1024) < count).view(32, 32) for count in counts]).to(torch.uint8)
+
+
+def undecided(images: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(len(images), 2, 32, 32)
+
+
+@pytest.fixture
+def stage_of(views_run, monkeypatch):
+    """The stage that ``train`` of a method's ``module`` hands to ``train_stage``, in a training with these settings."""
+
+    def captured(module, train, **settings):
+        stages = []
+        monkeypatch.setattr(module, "train_stage", lambda run, stage: stages.append(stage))
+        plain = Augmentation()
+        views_run.settings = replace(
+            views_run.settings, augmentation=plain, target_augmentation=plain, warm_start=False, **settings
+        )
+        train()
+        return stages[0]
+
+    return captured
+
+
+def test_the_semi_supervised_networks_loss_is_that_of_drawn_slices_plus_alpha_times_that_of_its_own_labels(
+    views_run, stage_of, monkeypatch
+):
+    data, generator = views_run.data, torch.Generator().manual_seed(0)
+    monkeypatch.setattr(
+        collaborative, "predicted", lambda run, network, numbers: slices(FIFTH).expand(len(numbers), -1, -1)
+    )
+    data.labels[:] = slices(HALF)
+    schedule = {"semi_epochs": 6, "K1": 1, "K2": 5, "alpha_f": 2.0, "gamma": 0.25}
+    stage = stage_of(collaborative, lambda: collaborative._train_semi(views_run, "semi", 1.0), **schedule)
+    drawn, own = 1 / 2 + 0.25 * LN2, 4 / 5 + 0.25 * LN2
+    for epoch, alpha in [(0, 0), (1, 0), (2, 0.5), (4, 1.5), (5, 2)]:
+        for batch in stage.epoch_batches(epoch, None, generator):
+            assert stage.batch_loss(undecided, batch, generator).item() == pytest.approx(drawn + alpha * own)
+
+
+def test_drawn_slices_and_own_labels_count_as_means_of_their_own(views_run, stage_of):
+    stage = stage_of(collaborative, lambda: collaborative._train_semi(views_run, "semi", 1.0), gamma=0.25)
+    views_run.data.labels[:2] = slices(HALF, FIFTH)
+    batch = torch.tensor([0, 1]), torch.tensor([3, 4, 5]), slices(FIFTH, FIFTH, HALF), 3.0
+    loss = stage.batch_loss(undecided, batch, torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx((1 / 2 + 4 / 5) / 2 + 0.25 * LN2 + 3 * ((4 / 5 * 2 + 1 / 2) / 3 + 0.25 * LN2))
+
+
+def test_the_target_networks_loss_has_the_settings_beta_and_both_gammas_where_equations_6_and_7_have_them(
+    views_run, stage_of
+):
+    certain, uncertain = slices(HALF)[0].flatten(), slices(FIFTH)[0].flatten().flip(0)
+    fused = (certain + 101 * uncertain).view(1, 32, 32).expand(len(views_run.data.labels), -1, -1)
+    weights = {"beta": 0.5, "gamma_certain": 2.0, "gamma_uncertain": 3.0, "uncertain": "weighted"}
+    stage = stage_of(collaborative, lambda: collaborative.train_target(views_run, None, fused), **weights)
+    loss = stage.batch_loss(undecided, torch.tensor([0, 3]), torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(1 / 2 + 2 * LN2 + 0.5 * (4 / 5 + 3 * LN2))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.25, 2.0])
+def test_a_baselines_loss_is_dice_plus_gamma_as_set_times_cross_entropy(views_run, stage_of, gamma):
+    stage = stage_of(supervised, lambda: central_only.train(views_run), gamma=gamma)
+    views_run.data.labels[:2] = slices(HALF, FIFTH)
+    loss = stage.batch_loss(undecided, torch.tensor([0, 1]), torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx((1 / 2 + 4 / 5) / 2 + gamma * LN2)

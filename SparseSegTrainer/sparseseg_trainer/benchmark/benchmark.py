@@ -18,7 +18,7 @@ from .cells import Cell, cells_of
 from .cohorts import DataFolder
 from .failures import failure_of, keep_failure, read_failure
 from .plan import Plan, read_plan
-from .report import Section, benchmark_page
+from .report import Section, benchmark_page, write_figures
 from .results import Row, read_rows, write_cases
 from .runner import Task, run_tasks
 from .tables import make_tables, write_tables
@@ -35,9 +35,10 @@ def benchmark(
 ) -> dict:
     """Runs the cells of ``plan`` that are not done in the folder ``out``, ``at_a_time`` of them over ``devices``.
 
-    ``data``: the folder of the data sets, if it is another than the plan's. Writes tables/, cases.csv and report.html
-    of all cells that are done; without ``run`` nothing else. Returns {"cases": number of cells done, "failed": [...],
-    "report": path, ...}. Raises InputError for a plan, data or a device that cannot be used, and ``Cancelled``.
+    ``data``: the folder of the data sets, if it is another than the plan's. Writes tables/, figures/, cases.csv and
+    report.html of all cells that are done; without ``run`` nothing else. Returns {"cases": number of cells done,
+    "failed": [...], "report": path, ...}. Raises InputError for a plan, data or a device that cannot be used, and
+    ``Cancelled``.
     """
     reporter, out = reporter or Reporter(), Path(out).absolute()
     for device in devices:
@@ -57,6 +58,7 @@ def benchmark(
     every = [cell for some in cells for cell in some]
     sections = [_section(read, folder, some, out, reporter) for folder, some in zip(folders, cells, strict=True)]
     write_cases(out / "cases.csv", every, out)
+    write_figures([picture for section in sections for picture in section.pictures], out / "figures")
     write_text(out / "report.html", benchmark_page(read, sections, every, _failures(every, failed, out), out))
     reporter.progress("report", 1)
     done = sum(cell.is_done(out) for cell in every)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import asdict, dataclass
 from html import escape
 from math import isnan
@@ -9,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..case import CaseFailure
+from ..files import whole_file
 from ..report import EXPLANATION
 from ..scores import ALL_METRICS, METRICS
 from ..web_page import failure_list, figure, page, sortable_table
-from .cells import Cell
+from .cells import Cell, slug
 from .plan import Plan
 from .results import read_result, read_scores
 from .tables import Table
@@ -52,6 +55,17 @@ def benchmark_page(plan: Plan, sections: list[Section], cells: list[Cell], faile
 {EXPLANATION}
 {FURTHER_EXPLANATION}"""
     return page(plan.title or "SparseSeg benchmark", body)
+
+
+def write_figures(pictures: list[Picture], folder: Path) -> None:
+    """Every picture as a PNG file that is named as it is headed; further ones of a name are numbered."""
+    named = Counter()
+    for picture in pictures:
+        name = slug(*re.split("[:,] ", picture.heading))
+        named[name.lower()] += 1  # some disks do not tell capitals
+        number = named[name.lower()]
+        with whole_file(folder / (f"{name}-{number}.png" if number > 1 else f"{name}.png")) as temporary:
+            temporary.write_bytes(picture.png)
 
 
 def _section(section: Section) -> str:

@@ -2,6 +2,8 @@
 
 As the mean teacher, but only where the student is ambiguous, the opposite of ``ua_mt``: its entropy, as a share of the
 largest possible one, has to reach 0.75, rising to 0.95 with the ramp-up.
+
+L_cons = sum m (p_student - p_teacher)^2 / ((C + 1) sum m), m = [H(p_student) / ln(C + 1) >= 0.75 + 0.2 r(t)]
 """
 
 from __future__ import annotations

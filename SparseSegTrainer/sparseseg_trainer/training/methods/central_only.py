@@ -1,4 +1,7 @@
-"""Baseline FS-LCS of osman2024: the drawn slices alone, with absence (if set) the absent ones too."""
+"""Baseline FS-LCS of osman2024: the drawn slices alone, with absence (if set) the absent ones too.
+
+L = L_sup = L_Dice + gamma L_CE (eq. 2)
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Both learn from the known slices, agree on the unlabelled ones (Jensen-Shannon divergence), and stay different because
 each has to answer to the other's adversarial examples as the other answers to the slice itself.
+
+L = sum_i 0.5 L_sup(f_i) + 0.5 r1(t) [H((p1 + p2) / 2) - (H(p1) + H(p2)) / 2]
+    + 0.05 r2(t) mean over i != j of KL(p_i(x) || p_j(g_i(x))), g_i(x) = x + 0.03 sign(grad_x L_CE(f_i(x), y))
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Two heads learn the labels and their signed distance maps. A distance map z, turned into a segmentation by the smooth
 step sigmoid(-k z), has to agree with the other head's on all patches.
+
+L = L_D + 0.3 (z - d)^2 + r(t) mean (sigmoid(-1500 z) - p)^2
 """
 
 from __future__ import annotations

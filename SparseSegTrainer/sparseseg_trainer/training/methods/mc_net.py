@@ -1,7 +1,9 @@
 """Mutual consistency (Wu et al., MICCAI 2021; Medical Image Analysis 2022), for volumes.
 
 Decoders that differ in how they enlarge features share one encoder. Each one's probabilities are drawn to the others'
-sharpened ones, p^(1/T) / sum p^(1/T), by the mean squared error over all patches.
+sharpened ones by the mean squared error over all patches.
+
+L = 0.5 sum_i L_D(p_i) + r(t) sum over i != j of mean (p_i - s(p_j))^2, s(p) = p^(1/T) / sum p^(1/T), T = 0.1
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The student's softmax on unlabelled slices is drawn to the teacher's on the same slices with noise, by the mean squared
 error over all pixels; the teacher's weights are the student's moving average.
+
+L = 0.5 L_sup + 0.1 r(t) L_cons, L_cons = mean (p_student(x) - p_teacher(x + noise))^2, r(t) = exp(-5 (1 - t)^2)
 """
 
 from __future__ import annotations

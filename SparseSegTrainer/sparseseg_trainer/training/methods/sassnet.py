@@ -2,6 +2,8 @@
 
 A second head learns the signed distance map of the labels. A discriminator learns to tell the maps of labelled patches
 from others, and the network learns maps of unlabelled ones that it takes for labelled.
+
+L = L_D + 0.3 (z - d)^2 - 0.01 r(t) log D(z_u, x_u), of the discriminator -log D(z_l, x_l) - log(1 - D(z_u, x_u))
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Smoothness: the answer to a patch stays the same under the change that would alter it most (virtual adversarial
 training). Separation: embeddings of a class's voxels are drawn to the class's prototypes, those of labelled voxels that
 were rightly classified.
+
+L = L_D + r(t) [1 - Dice(p(x + r), p(x)) + 0.1 sum of mean over i, k of w_i v_k (1 - cos(e_i, q_k)) / (C + 1)]
 """
 
 from __future__ import annotations

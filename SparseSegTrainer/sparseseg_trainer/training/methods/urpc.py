@@ -2,6 +2,8 @@
 
 The answers p_s of four levels of one decoder are drawn to their mean p. A level's squared error counts where the level
 agrees with the mean, by exp(-D) with D = KL(p || p_s), and D itself is kept small.
+
+L = mean over s of [0.5 L_sup(p_s) + 0.1 r(t) (mean((p_s - p)^2 exp(-D)) / mean(exp(-D)) + mean D)]
 """
 
 from __future__ import annotations
