@@ -16,7 +16,7 @@ from sparseseg_trainer.network_shape import NetworkShape
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.data import prepare
-from sparseseg_trainer.training.loop import Run
+from sparseseg_trainer.training.loop import Run, Trainer
 from sparseseg_trainer.training.methods import dense_voxnet, representative
 from sparseseg_trainer.training.methods.dense_voxnet import known_cross_entropy, supervised_twice
 from sparseseg_trainer.training.methods.representative import best_known, labelled_patches, nearest, pseudo_labels
@@ -194,6 +194,24 @@ def test_the_network_of_slices_learns_from_all_three_axes_alike(tiny_run, monkey
     network = SimpleNamespace(slices=lambda images: images)
     assert stage.batch_loss(network, None, torch.Generator().manual_seed(0)) == 3  # the mean of the axes
     assert shown == [(6, 32, 32), (6, 16, 32), (6, 16, 32)]  # two slices of each of three patches
+
+
+def test_in_the_preset_paper_the_rate_of_the_network_of_slices_falls_once_and_that_of_dense_voxnet_all_along(
+    tiny_run, monkeypatch
+):
+    stages, rates = {}, {}
+    tiny_run.settings = resolve(TrainSettings("representative", "paper", width=4, depth=1))
+    for module in (representative, dense_voxnet):
+        monkeypatch.setattr(module, "train_stage", lambda run, stage: stages.update({stage.name: stage}))
+    representative.train_planes(tiny_run)
+    dense_voxnet.train_voxels(tiny_run, "voxels")
+    for name, stage in stages.items():
+        trainer = Trainer(tiny_run, stage)
+        rates[name] = []
+        for trainer.steps_done in (0, 7500, 9999, 10000, 14999):
+            rates[name].append(trainer.learning_rate())
+    assert rates["planes"] == pytest.approx([5e-4, 5e-4, 5e-4, 5e-5, 5e-5])
+    assert rates["voxels"][:2] == pytest.approx([5e-4, 2.6794e-4], rel=1e-4)  # 0.5^0.9 of it half way
 
 
 def test_the_four_sets_of_a_patch_come_from_one_place(tiny_run):

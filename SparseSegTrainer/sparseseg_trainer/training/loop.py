@@ -66,6 +66,8 @@ class Stage:
     keep_best: bool = False  # the network after the epoch with the highest ``dice`` comes out, instead of an average
     # ``dice`` after every epoch so far -> share of the learning rate in the coming one, instead of the schedule's
     rate: Callable[[list[float]], float] | None = None
+    # part of the stage's steps done -> share of the learning rate, instead of the schedule's
+    schedule: Callable[[float], float] | None = None
 
 
 def seeded(*parts) -> torch.Generator:
@@ -104,11 +106,13 @@ class Trainer:
         settings, top = self.run.settings, self.stage.learning_rate
         if self.stage.rate:
             return top * self.stage.rate(self.scores())
+        done = self.steps_done / (self.stage.epochs * self.stage.steps)
+        if self.stage.schedule:
+            return top * self.stage.schedule(done)
         if settings.schedule == "halving":
             return top * 0.5 ** (self.epoch // settings.halve_every if self.stage.halved else 0)
         if settings.schedule == "constant":
             return top
-        done = self.steps_done / (self.stage.epochs * self.stage.steps)
         if settings.schedule == "tenth":
             return top * 0.1 ** int(done / settings.volumetric.tenth_after)
         return top * (polynomial(done) if settings.schedule == "poly" else one_cycle(done))

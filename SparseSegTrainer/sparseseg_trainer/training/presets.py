@@ -199,7 +199,7 @@ FAST_PARTIAL = BALANCED_PARTIAL | {
 }
 
 # zheng2020, "Implementation Details". Where the paper is silent: 15 000 iterations of each network, four patches a
-# batch, turns to the nearest labels half way.
+# batch, turns to the nearest labels half way. The network of slices has a schedule of its own (``late_tenth``).
 PAPER_REPRESENTATIVE = {
     "optimizer": "adam",
     "learning_rate": 5e-4,
