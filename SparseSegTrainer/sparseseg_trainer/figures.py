@@ -84,6 +84,7 @@ def _montage(
     for index, (axes, title) in enumerate(zip(grid, titles, strict=False)):
         aspect = pixel[0] / pixel[1]
         axes.imshow(image[index], cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
+        axes.autoscale(False)  # outlines go a pixel beyond the image: their panels would show it smaller
         draw(axes, index)
         box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 2}
         axes.text(0.03, 0.97, title, transform=axes.transAxes, color="white", fontsize=9, va="top", bbox=box)

@@ -23,7 +23,7 @@ def has_color(pixels: np.ndarray, color: str) -> np.ndarray:
     """Where the pixels have about this color, on whatever it is drawn."""
     from matplotlib.colors import to_rgb
 
-    return np.abs(pixels - to_rgb(color)).max(2) < 0.2
+    return np.abs(pixels - to_rgb(color)).max(2) < 0.25  # a thin line half-way between two pixels covers 0.7 of each
 
 
 def border(label: np.ndarray, side: int) -> np.ndarray:
@@ -45,3 +45,12 @@ def test_a_contour_montage_is_red_along_the_predictions_border_and_blue_along_th
         within = len(pixels) / SIDE  # a voxel
         assert distance_transform_edt(~wanted)[drawn].max() < within
         assert distance_transform_edt(~drawn)[wanted].max() < within
+
+
+def test_a_panel_with_an_outline_shows_the_image_as_large_as_one_without():
+    label = np.zeros((2, SIDE, SIDE), int)
+    label[1, 20:30, 20:30] = 1
+    pixels = pixels_of(figures.contour_montage(np.ones((2, SIDE, SIDE)), [(figures.DRAWN, label)], [""] * 2, (1, 1)))
+    plain, outlined = np.array_split(pixels, 2, axis=1)
+    black = [(panel.max(2) < 0.5).mean() for panel in (plain, outlined)]
+    assert black[0] == pytest.approx(black[1], abs=0.002)
