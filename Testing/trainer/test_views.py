@@ -30,7 +30,7 @@ from sparseseg_trainer.training.estimate import estimate
 from sparseseg_trainer.training.resolving import described, resolve
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
-from sparseseg_trainer.training.validation import figures
+from sparseseg_trainer.training.validation import figures, shown
 
 
 class CancelDuring(Reporter):
@@ -110,7 +110,7 @@ def test_what_the_user_is_told_of_a_model_is_of_all_networks(views_run, model):
             for name in PLANES:
                 last = list(getattr(network, name).parameters())[-1].view(2, -1)
                 last.copy_(torch.tensor([[background], [-background]]).expand_as(last))
-        return figures(views_run, network)["drawn_slices_dice"]
+        return figures(views_run, network, shown(views_run, network))["drawn_slices_dice"]
 
     assert drawn_slices_dice(1000.0) == 0  # three of four are sure that there is nothing
     assert 0.05 < drawn_slices_dice(-1000.0) < 0.9  # or that all is structure

@@ -36,7 +36,7 @@ from .resolving import asks_for_views, resolve
 from .settings import TrainSettings
 from .stage_times import CohortSize, stage_seconds
 from .validation import figures as measured_figures
-from .validation import keep_aside, write_picture
+from .validation import keep_aside, shown, write_picture
 from .views_training import final_shape
 
 METHODS = {key: importlib.import_module(f".methods.{key}", __package__).train for key in get_args(Method)}
@@ -92,10 +92,11 @@ def train(
     run.expected = _expected(run)
     network = METHODS[settings.method](run)
 
-    figures = measured_figures(run, network)
+    seen = shown(run, network)
+    figures = measured_figures(run, network, seen)
     seconds = round(time.monotonic() - started, 1)
     _write_model(run, source, network, seconds, figures, out)
-    write_picture(run, network, out)
+    write_picture(seen, out)
     fields = {"model": str(out), "seconds": seconds, "memory_bytes": needed}
     summary = summary_of(len(data.cases), data.failed + (run.aside.failed if aside else []), **fields, **figures)
     write_text(out / "summary.json", json.dumps(summary | {"training": described}, indent=2) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,13 +14,14 @@ from ..errors import InputError
 from ..files import whole_file
 from ..segmentation_network import SeveralViews
 from . import views
+from .data import PreparedCohort
 from .loop import Run
 from .losses import one_hot
 from .pseudo_labels import predicted
 from .volumetric import predicted_slices
 
 LIVE = 32  # slices that are measured after every epoch
-SHOWN = 12  # slices in the picture
+SHOWN = 12  # slices in the picture of a model
 
 
 def keep_aside(cohort: Cohort, count: int, seed: int) -> tuple[Cohort, Cohort | None]:
@@ -70,13 +71,35 @@ def known_dice(run: Run, network: nn.Module) -> float:
     return _dice(*_compared(replace(run, data=run.aside), network, torch.cat([run.aside.drawn, absent])))
 
 
-def figures(run: Run, network: nn.Module) -> dict:
+@dataclass(frozen=True)
+class Shown:
+    """Some of the drawn slices of the cases kept aside, or else of those trained on, as drawn and as a network says."""
+
+    data: PreparedCohort
+    numbers: Tensor
+    truth: Tensor  # (slice, row, column), as ``guess``
+    guess: Tensor
+
+
+def shown(run: Run, network: nn.Module) -> Shown:
+    """At most ``SHOWN`` slices, evenly chosen."""
+    data = run.aside or run.data
+    numbers = _some(data.drawn, SHOWN)
+    return Shown(data, numbers, *_compared(replace(run, data=data), network, numbers))
+
+
+def figures(run: Run, network: nn.Module, seen: Shown) -> dict:
     """``drawn_slices_dice`` of the cases trained on; of those aside ``validation_dice`` and ``validation``, by case.
 
-    The former is of ``LIVE`` slices at most, evenly chosen, for networks that have to look at all of their volumes.
+    The former is of ``SHOWN`` slices at most for networks that have to look at all of their volumes.
     """
-    numbers = _some(run.data.drawn, LIVE) if isinstance(network, SeveralViews) else run.data.drawn
-    found = {"drawn_slices_dice": round(_dice(*_compared(run, network, numbers)), 4)}
+    if not isinstance(network, SeveralViews):
+        compared = _compared(run, network, run.data.drawn)
+    elif run.aside:
+        compared = _compared(run, network, _some(run.data.drawn, SHOWN))
+    else:
+        compared = seen.truth, seen.guess
+    found = {"drawn_slices_dice": round(_dice(*compared), 4)}
     if run.aside is None:
         return found
     aside = replace(run, data=run.aside)
@@ -88,19 +111,17 @@ def figures(run: Run, network: nn.Module) -> dict:
     return found | {"validation_dice": round(mean, 4), "validation": by_case}
 
 
-def write_picture(run: Run, network: nn.Module, out: Path) -> None:
-    """``check.png``: some of the slices measured, as drawn and as the network has them; needs matplotlib."""
+def write_picture(seen: Shown, out: Path) -> None:
+    """``check.png``: the slices as drawn and as the network has them; needs matplotlib."""
     try:
         from ..figures import PREDICTION, REFERENCE, contour_montage
     except ModuleNotFoundError:
         return
-    run = replace(run, data=run.aside or run.data)
-    data, numbers = run.data, _some(run.data.drawn, SHOWN)
-    truth, guess = _compared(run, network, numbers)
+    data, numbers = seen.data, seen.numbers
     images = data.batch(numbers)[:, 0].cpu().numpy()
     cases = [next(case for case in data.cases if case.start <= number < case.stop) for number in numbers.tolist()]
     titles = [f"{case.name}, {number - case.start}" for case, number in zip(cases, numbers.tolist(), strict=True)]
-    contours = [(REFERENCE, truth.numpy()), (PREDICTION, guess.numpy())]
+    contours = [(REFERENCE, seen.truth.numpy()), (PREDICTION, seen.guess.numpy())]
     with whole_file(out / "check.png") as file:
         file.write_bytes(contour_montage(images, contours, titles, data.grid.spacing))
 
