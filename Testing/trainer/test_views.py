@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from phantoms import TINY_VIEWS, refusal
+from phantoms import TINY_VIEWS, Warnings, refusal
 from safetensors.torch import load_file
 
 from sparseseg_trainer.cohort import read_cohort
@@ -24,7 +24,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
 from sparseseg_trainer.segmentation_network import PLANES
 from sparseseg_trainer.sparse_volume import load_case
-from sparseseg_trainer.training import stage_times
+from sparseseg_trainer.training import stage_times, views_training
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.estimate import estimate
 from sparseseg_trainer.training.resolving import described, resolve
@@ -70,12 +70,21 @@ def test_the_models_answer_is_the_mean_of_all_networks(model, tiny_cohort):
     assert np.allclose(together, sum(answers) / 4, atol=1e-5)
 
 
-@pytest.mark.parametrize("stage", ["columns", "overview"])
-def test_a_cancelled_training_of_another_network_resumes_to_the_same_weights(stage, model, tiny_cohort, tmp_path):
+@pytest.mark.parametrize(
+    ("stage", "done"),
+    [
+        ("first labels", "semi 2"),
+        ("columns", "first"),
+        ("pseudo labels", "columns"),
+        ("target", "fused"),
+        ("overview", "target"),
+    ],
+)
+def test_a_training_cancelled_in_any_stage_resumes_to_the_same_weights(stage, done, model, tiny_cohort, tmp_path):
     out = tmp_path / "resumed"
     with pytest.raises(Cancelled):
         train(tiny_cohort, out, TrainSettings(**TINY_VIEWS), CancelDuring(stage))
-    assert (out / f"checkpoint/{stage}.safetensors").exists()
+    assert (out / f"checkpoint/{done}.safetensors").exists()
     train(tiny_cohort, out, TrainSettings(**TINY_VIEWS), resume=True)
     first, second = (load_file(folder / "weights.safetensors") for folder in (model, out))
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
@@ -99,6 +108,18 @@ def test_each_kind_works_without_the_other(left_out, tiny_cohort, tmp_path):
     assert (shape.overview is None) == (left_out == "overview_epochs")
     assert (shape.orthogonal is None) == (left_out == "orthogonal_epochs")
     assert segment(tiny_cohort, tmp_path / "model", tmp_path / "out")["cases"] == 3
+
+
+@pytest.mark.parametrize("method", ["collaborative", "full"])
+def test_where_volumes_have_too_few_slices_there_are_none_of_cuts(
+    method, tiny_cohort, dense_cohort, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(views_training, "FEWEST", 100)
+    cohort, told = dense_cohort if method == "full" else tiny_cohort, Warnings()
+    train(cohort, tmp_path / "model", TrainSettings(**TINY_VIEWS | {"overview_epochs": 0}, method=method), told)
+    assert read_info(tmp_path / "model").network.orthogonal is None
+    assert "too few slices" in told.messages[-1]
+    assert segment(cohort, tmp_path / "model", tmp_path / "out")["cases"] == 3
 
 
 def test_what_the_user_is_told_of_a_model_is_of_all_networks(views_run, model):

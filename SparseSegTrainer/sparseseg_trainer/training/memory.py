@@ -58,7 +58,8 @@ def needed_bytes(
         return volume_training_bytes(seen, settings) + resident_bytes(voxels, device)
     labeling = 0
     if settings.method in PSEUDO_LABELED and device.type == "cpu":
-        labeling = voxels + PROBABILITIES * 4 * (classes + 1) * max(counts) * rows * columns
+        depth = min(rows, columns) if settings.orthogonal_epochs else 0  # of a cut: it is no larger than a slice
+        labeling = voxels + PROBABILITIES * 4 * (classes + 1) * max(*counts, depth) * rows * columns
     networks = training_bytes(rows * columns, settings)
     if settings.overview_epochs:  # the sum: what the networks of slices have used is not given back on a CPU
         beside = replace(settings, width=settings.overview_width, batch=settings.overview_batch)

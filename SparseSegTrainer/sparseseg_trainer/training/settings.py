@@ -139,7 +139,7 @@ class TrainSettings:
     gamma_certain: float | None = None
     gamma_uncertain: float | None = None
     drawn_share: float | None = None  # part of the target's batches that shows drawn and absent slices
-    # The target network starts from the first semi-supervised one, those of cuts from the target network
+    # The target network and those of cuts start from the first semi-supervised one, in ``full`` those from the target
     warm_start: bool | None = None
 
     # Networks that see volumes otherwise; the answers of all are averaged (``views.py``)

@@ -24,6 +24,7 @@ from .registering import SMOOTHNESS
 from .settings import TrainSettings
 from .supervised import semi_parts, semi_schedule, shape_of, steps_for
 from .validation import LIVE
+from .views_training import FEWEST
 
 AUGMENTED = 1.2  # a step on volumes with augmentation as a multiple of one without
 FIELDS = 3  # of the registration network for each slice: to and from the one before, and from the one before that
@@ -59,7 +60,8 @@ def _of_slices(settings: TrainSettings, size: CohortSize, steps: _Steps, reporte
     step, forward = steps.training, steps.forward()
     reporter.check_cancelled()
     live, every_slice = (forward * count / CHUNK for count in (min(LIVE, size.drawn), size.slices))  # answered once
-    cuts = _cuts(settings, size, step) if settings.orthogonal_epochs else {}
+    long_enough = size.slices >= FEWEST * size.volumes
+    cuts = _cuts(settings, size, step) if settings.orthogonal_epochs and long_enough else {}
     if settings.method not in PSEUDO_LABELED:
         shown = size.drawn if settings.method == "central_only" else size.slices
         step += _teaching(settings, step, forward)

@@ -34,6 +34,7 @@ def train_on_labels(run: Run, semi: SemiNetworks, registration: nn.Module | None
     if wants_cuts(run):
         first = kept(run, lambda: fused_labels(run, semi, None, "first labels"), "first")
         labeling = with_cuts(run, semi, semi.networks[0], first)
+        del first  # a byte a voxel of the cohort, for which the memory was not reckoned
     fused = kept(run, lambda: fused_labels(run, labeling, registration))
     network = train_target(run, semi, fused)
     if isinstance(labeling, SeveralViews):
