@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from .dicom import read_series
 from .errors import InputError
 from .exact_grid import exact_geometry, patch_nifti, place
-from .files import cannot_write, full_suffix, require, whole_file
+from .files import cannot_write, full_suffix, require, require_writable, whole_file
 from .geometry import Geometry, paste
 from .labels import Label, default_label
 from .segments import flatten_layers, read_segments, segment_keys
@@ -28,7 +28,6 @@ __all__ = [
     "write_label",
 ]
 
-WRITABLE = (".nrrd", ".seg.nrrd", ".nii", ".nii.gz", ".mha")
 LARGEST_LABEL = 65535
 
 # What ITK says about a file reaches the user as an InputError; its own warnings would only fill the log.
@@ -225,11 +224,8 @@ def _label_problem(array: np.ndarray) -> str:
 
 def _write(path: Path, array: np.ndarray, geometry: Geometry, keys: dict[str, str]) -> None:
     path = Path(path)
+    require_writable(path)
     suffix = full_suffix(path)
-    if suffix not in WRITABLE:
-        raise InputError(
-            "bad_suffix", f"{path} has a suffix that cannot be written.", f"Use one of {', '.join(WRITABLE)}."
-        )
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     place(image, geometry, is_nrrd=suffix.endswith("nrrd"))
     for key, value in keys.items():
