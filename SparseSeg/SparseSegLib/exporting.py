@@ -9,8 +9,8 @@ from pathlib import Path
 import slicer
 
 from sparseseg_trainer.errors import InputError
-from sparseseg_trainer.files import cannot_write, full_suffix, whole_file
-from sparseseg_trainer.volumes import WRITABLE, write_label
+from sparseseg_trainer.files import WRITABLE, cannot_write, full_suffix, whole_file
+from sparseseg_trainer.volumes import write_label
 
 from .job import writeJob
 from .nodeChecks import checkNodes

@@ -35,9 +35,12 @@ __all__ = [
 
 @dataclass
 class Cohort:
-    """The cases that can be read, and those that ``failed`` already. Both come in the order of the file."""
+    """The cases that can be read, and those that ``failed`` already. Both come in the order of the file.
 
-    folder: Path
+    ``folder`` is None where the cases are files of their own, which no labels.json belongs to.
+    """
+
+    folder: Path | None
     cases: list[Case]
     failed: list[CaseFailure] = field(default_factory=list)
 
@@ -48,7 +51,7 @@ class Cohort:
     @cached_property
     def labels(self) -> list[Label]:
         """The labels in order of value: from labels.json, or else found by reading every label once."""
-        if (self.folder / LABELS_FILE).is_file():
+        if self.folder is not None and (self.folder / LABELS_FILE).is_file():
             return read_labels(self.folder)
         values, named = set(), {}
         for case in self.cases:

@@ -45,7 +45,8 @@ def series_files(folder: Path, subject: str) -> list[str]:
         raise InputError(
             "not_an_image",
             f"{subject}: the folder {folder} has no DICOM series.",
-            "Give a volume file, or a folder with the files of one DICOM series.",
+            "Give a volume file, or a folder with the files of one DICOM series; "
+            "a folder of volumes needs a cohort.csv, or name its files.",
         )
     if len(series) > 1:
         names = ", ".join(_series_name(folder, uid) for uid in series)

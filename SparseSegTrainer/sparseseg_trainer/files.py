@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import InputError
 
+WRITABLE = (".nrrd", ".seg.nrrd", ".nii", ".nii.gz", ".mha")  # the formats of volumes
 NEARLY_FULL = 256 * 1024  # bytes; the writers buffer, so a full disk may still show some
 
 
@@ -29,6 +30,13 @@ def require(path: Path, subject: str) -> None:
             f"{subject}: the file {path} does not exist.",
             "Correct the path, or put the file there.",
         )
+
+
+def require_writable(path: Path) -> None:
+    """Raises InputError ("bad_suffix") if ``path`` cannot name the file of a volume."""
+    problem = "is a folder" if path.is_dir() else "has no suffix of a format that can be written"
+    if path.is_dir() or full_suffix(path) not in WRITABLE:
+        raise InputError("bad_suffix", f"{path} {problem}.", f"Name a file that ends in one of {', '.join(WRITABLE)}.")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from .correction import corrected
 from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
-from .files import write_text
+from .files import require_writable, write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -162,13 +162,14 @@ def propagate_file(
     Raises InputError and ``Cancelled``.
     """
     reporter, out = reporter or Reporter(), Path(out)
+    require_writable(out)
     if out.resolve() in (Path(image).resolve(), Path(label).resolve()):
         raise InputError("same_file", f"The result would replace {out}.", "Choose another file for the result.")
     annotated = tuple(sorted(set(slices))) if slices else None
     case = Case(
         Path(image).name, Path(image), Path(label), annotated, axis, first, last, "", reaches_first, reaches_last
     )
-    cohort = Cohort(Path(), [case])
+    cohort = Cohort(None, [case])
     reporter.progress("propagate", 0, case.name)
     volume = load_case(case)
 

@@ -18,6 +18,7 @@ from .cleanup import fill_holes, keep_largest
 from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
+from .errors import InputError
 from .files import full_suffix, write_text
 from .labels import Label
 from .models import Model, load_model
@@ -89,12 +90,15 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
     cases, failed = {}, []
     for path in paths:
         name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.resolve().name
-        check_case_name(name)
-        if name in cases:
-            message = f"Two files are called {name}; {path} was left out."
-            failed.append(CaseFailure(name, "duplicate_case", message, "Rename one, or segment it on its own."))
-        else:
+        name = name or path.name  # of a file that is called .nii.gz
+        try:
+            check_case_name(name)
+            if name in cases:
+                message = f"Two files are called {name}; {path} was left out."
+                raise InputError("duplicate_case", message, "Rename one, or segment it on its own.")
             cases[name] = Case(name, path.absolute())
+        except InputError as error:
+            failed.append(CaseFailure.of(name, error))
     return Cohort(Path(), list(cases.values()), failed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,19 +79,21 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
             "Choose 0, 1 or 2 for the image's i, j or k.",
         )
     axis = slice_axis(geometry) if case.axis is None else case.axis
-    _check_slices(case, geometry, axis)
     label, annotated, values, others = None, (), (), ()
     if case.label is not None:
-        others = _others(case, axis)
         found, annotated = read_drawn_slices(case, geometry, axis)
+        others = _others(case, axis)
         values = _known_values(case, found)
         label = _class_indices(found, values, case)
     elif need_label:
         raise InputError(
             "no_label",
             f"Case {case.name} has no label.",
-            "Draw the structure on one slice and give the label map in the column label of cohort.csv.",
+            "Draw the structure on one slice, and give that label map as the label of the case.",
         )
+    else:
+        _check_slices(case, geometry, axis)
+        _check_extent(case, case.annotated_slices or (), geometry.size[axis])
     return SparseVolume(
         case=case,
         image=normalise(np.ascontiguousarray(to_slices(volume.array, axis))),
@@ -111,12 +114,13 @@ def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.nda
 
     All slices with a label count as annotated where the case lists none. Raises as ``load_case`` does.
     """
+    _check_slices(case, geometry, axis)
     array = np.ascontiguousarray(to_slices(read_label(case.label, geometry, case.name), axis))
     drawn = array.any(axis=(1, 2))
-    annotated = tuple(int(index) for index in np.flatnonzero(drawn))
-    if case.annotated_slices is not None:
-        annotated = case.annotated_slices
-        _check_slices(case, geometry, axis)
+    annotated = case.annotated_slices
+    if annotated is None:
+        annotated = tuple(int(index) for index in np.flatnonzero(drawn))
+    _check_extent(case, annotated, len(array))
     lines = [(slice(None),) * dimension + (index,) for dimension, index in _others(case, axis)]
     across = [array[line].copy() for line in lines]
     empty = [index for index in annotated if not drawn[index]]
@@ -128,7 +132,7 @@ def read_drawn_slices(case: Case, geometry: Geometry, axis: int) -> tuple[np.nda
         raise InputError(
             "empty_label",
             f"Case {case.name}: the label {case.label} {where} (along axis {axis}; labeled slices: {some}).",
-            "Draw the structure there, or correct the slice number (counted from 0) in cohort.csv.",
+            "Draw the structure there, or correct the slice number (counted from 0).",
         )
     unknown = np.ones(len(array), bool)
     unknown[list(annotated)] = False
@@ -145,7 +149,6 @@ def _others(case: Case, axis: int) -> tuple[tuple[int, int], ...]:
 
 def _check_slices(case: Case, geometry: Geometry, axis: int) -> None:
     """Raises InputError if a slice number of ``case`` does not fit its volume, whose slices are along ``axis``."""
-    count = geometry.size[axis]
     marks = [("first slice", case.first_slice), ("last slice", case.last_slice)]
     numbers = [(f"annotated slice {index}", axis, index) for index in case.annotated_slices or ()]
     numbers += [(f"{name} {index}", axis, index) for name, index in marks if index is not None]
@@ -154,7 +157,7 @@ def _check_slices(case: Case, geometry: Geometry, axis: int) -> None:
             raise InputError(
                 "bad_axis",
                 f"Case {case.name}: the other slice {along}:{index} has to lie along another axis than {axis}.",
-                "List it in annotated_slices, or correct its axis (0, 1 or 2) in cohort.csv.",
+                "List it as an annotated slice, or correct its axis (0, 1 or 2).",
             )
         numbers.append((f"other slice {along}:{index}", along, index))
     for name, along, index in numbers:
@@ -162,19 +165,23 @@ def _check_slices(case: Case, geometry: Geometry, axis: int) -> None:
             raise InputError(
                 "slice_out_of_range",
                 f"Case {case.name}: the {name} is not one of the volume's slices 0 to {geometry.size[along] - 1}.",
-                "Correct the slice number (counted from 0) or the axis in cohort.csv.",
+                "Correct the slice number (counted from 0) or the axis.",
             )
+
+
+def _check_extent(case: Case, annotated: Sequence[int], count: int) -> None:
+    """Raises InputError if the marked ends of ``case``, which has ``count`` slices, leave out an annotated slice."""
     first = 0 if case.first_slice is None else case.first_slice
     last = count - 1 if case.last_slice is None else case.last_slice
-    outside = [index for index in case.annotated_slices or () if not first <= index <= last]
+    outside = [index for index in annotated if not first <= index <= last]
     if first > last or outside:
-        what = (
-            f"the annotated slice {outside[0]} lies outside" if outside else "the first slice comes after the last in"
-        )
+        what = "the first slice comes after the last in"
+        if first <= last:
+            what = f"the annotated slice {outside[0]} lies outside"
         raise InputError(
             "bad_extent",
             f"Case {case.name}: {what} the marked extent {first} to {last}.",
-            "Correct first_slice and last_slice in cohort.csv.",
+            "Correct the first and the last slice of the structure (counted from 0), or the drawing.",
         )
 
 

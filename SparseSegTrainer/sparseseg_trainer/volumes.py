@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from .dicom import read_series
 from .errors import InputError
 from .exact_grid import exact_geometry, patch_nifti, place
-from .files import cannot_write, full_suffix, require, whole_file
+from .files import cannot_write, full_suffix, require, require_writable, whole_file
 from .geometry import Geometry, paste
 from .labels import Label, default_label
 from .segments import flatten_layers, read_segments, segment_keys
@@ -28,7 +28,6 @@ __all__ = [
     "write_label",
 ]
 
-WRITABLE = (".nrrd", ".seg.nrrd", ".nii", ".nii.gz", ".mha")
 LARGEST_LABEL = 65535
 
 # What ITK says about a file reaches the user as an InputError; its own warnings would only fill the log.
@@ -83,12 +82,13 @@ def read_label(path: Path, geometry: Geometry, case: str = "") -> np.ndarray:
     A segmentation (.seg.nrrd) may cover a part of the image, as Slicer saves it, and may have layers.
     Raises InputError ("other_grid", "bad_label", "overlap", and those of ``read_image``).
     """
-    image = _as_volume(_read(path, case), path, case)
+    may_be_cropped = full_suffix(Path(path)) == ".seg.nrrd"  # as far as to the one slice that is drawn
+    image = _as_volume(_read(path, case), path, case, fewest=1 if may_be_cropped else 2)
     array = _label_values(image, path, case)
     grid = exact_geometry(image)
     if geometry.same_grid(grid):
         return array
-    offset = geometry.offset_of(grid) if full_suffix(Path(path)) == ".seg.nrrd" else None
+    offset = geometry.offset_of(grid) if may_be_cropped else None
     if offset is None:
         raise InputError(
             "other_grid",
@@ -158,8 +158,8 @@ def _read(path: Path, case: str) -> sitk.Image:
         raise _not_an_image(path, case) from error
 
 
-def _as_volume(image: sitk.Image | sitk.ImageFileReader, path: Path, case: str):
-    """Checks that an image, or a reader that has read a header, holds one volume of several slices."""
+def _as_volume(image: sitk.Image | sitk.ImageFileReader, path: Path, case: str, fewest: int = 2):
+    """Checks that an image, or a reader that has read a header, holds one volume of at least ``fewest`` slices."""
     size = image.GetSize()
     extent = " x ".join(map(str, size))
     if len(size) > 3 and set(size[3:]) == {1}:  # a time series of one volume, as some converters write
@@ -170,7 +170,7 @@ def _as_volume(image: sitk.Image | sitk.ImageFileReader, path: Path, case: str):
             f"{_subject(path, case)}: {path} has {len(size)} dimensions ({extent}), not 3.",
             "Give a volume of several slices" + (", one time point of it." if len(size) > 3 else "."),
         )
-    if min(size) < 2:
+    if min(size) < fewest:
         raise InputError(
             "one_slice",
             f"{_subject(path, case)}: {path} has one slice only ({extent} voxels).",
@@ -224,11 +224,8 @@ def _label_problem(array: np.ndarray) -> str:
 
 def _write(path: Path, array: np.ndarray, geometry: Geometry, keys: dict[str, str]) -> None:
     path = Path(path)
+    require_writable(path)
     suffix = full_suffix(path)
-    if suffix not in WRITABLE:
-        raise InputError(
-            "bad_suffix", f"{path} has a suffix that cannot be written.", f"Use one of {', '.join(WRITABLE)}."
-        )
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     place(image, geometry, is_nrrd=suffix.endswith("nrrd"))
     for key, value in keys.items():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from bad_images import BAD_IMAGES, bad_image, raw
 from phantoms import CUBE, GEOMETRY, SHAPE, ellipsoid_volume, refusal
 
 from sparseseg_trainer.tensor_files import save_tensors
@@ -30,60 +31,6 @@ LABEL = ellipsoid_volume(0)[1]
 def write(path: Path, array: np.ndarray) -> str:
     write_label(path, array, GEOMETRY)
     return str(path)
-
-
-def raw(path: Path, array: np.ndarray, vector: bool = False) -> Path:
-    image = sitk.GetImageFromArray(array, isVector=vector)
-    sitk.WriteImage(image, str(path))
-    return path
-
-
-def bad_image(kind: str, folder: Path) -> Path:
-    """A file that is no volume, in the way that ``kind`` says."""
-    with_nan = LABEL.astype(np.float32)
-    with_nan[3, 4, 5] = np.nan
-    arrays = {"nan": with_nan, "2d": LABEL[0], "4d": np.stack([LABEL, LABEL]), "one slice": LABEL[:1]}
-    arrays |= {
-        "one row": LABEL[:, :1],
-        "one column": LABEL[:, :, :1],
-        "infinite": np.where(with_nan > 0, np.inf, 1),
-    }
-    path = folder / "image.nrrd"
-    if kind in arrays:
-        return raw(path, arrays[kind])
-    if kind == "color":
-        return raw(path, np.stack([LABEL] * 3, -1), vector=True)
-    if kind == "text":
-        path.write_text("this is not an image")
-    elif kind == "truncated":
-        path.write_bytes(Path(write(folder / "whole.nrrd", LABEL)).read_bytes()[:-200])
-    elif kind == "truncated nifti":
-        path = folder / "image.nii.gz"
-        path.write_bytes(Path(write(folder / "whole.nii.gz", LABEL)).read_bytes()[:-200])
-    elif kind == "empty folder":
-        path = folder / "series"
-        path.mkdir()
-    elif kind == "empty":
-        path.touch()
-    return path
-
-
-BAD_IMAGES = {
-    "nan": "not_finite",
-    "infinite": "not_finite",
-    "2d": "not_3d",
-    "4d": "not_3d",
-    "one slice": "one_slice",
-    "one row": "one_slice",
-    "one column": "one_slice",
-    "color": "color",
-    "text": "not_an_image",
-    "truncated": "not_an_image",
-    "truncated nifti": "not_an_image",
-    "empty": "not_an_image",
-    "empty folder": "not_an_image",
-    "missing": "missing_file",
-}
 
 
 @pytest.mark.parametrize("kind", BAD_IMAGES)

@@ -20,7 +20,7 @@ from sparseseg_trainer.propagation import soft_dice
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparse_volume import SparseVolume
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.volumes import Geometry, read_image, read_label, write_image
+from sparseseg_trainer.volumes import Geometry, read_image, read_label
 
 INSTANT = PropagateSettings(quality="instant")
 
@@ -139,11 +139,6 @@ def test_a_cohort_is_never_propagated_into_its_own_folder(tiny_cohort):
     assert (tiny_cohort / "cohort.csv").read_bytes() == before
 
 
-def test_a_drawing_is_never_replaced_by_the_result(files):
-    arguments = files / "image.nrrd", files / "label.nrrd", files / "label.nrrd"
-    assert refusal(propagate_file, *arguments).code == "same_file"
-
-
 def tube(size: int, radius: float, drawn: int) -> SparseVolume:
     """60 slices of ``size`` squared with a bright tube from end to end, drawn on one slice."""
     row, column = np.mgrid[:size, :size] - size / 2
@@ -204,15 +199,6 @@ def test_a_case_that_fails_is_listed_and_the_others_run(tiny_cohort, tmp_path):
     assert failure["case"] == "Ann" and "missing.nrrd" in failure["message"]
 
 
-def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
-    out = files / "whole.seg.nrrd"
-    summary = propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], settings=INSTANT)
-    geometry = read_image(files / "image.nrrd").geometry
-    label = read_label(out, geometry)
-    assert summary["cases"] == 1 and len(summary["confidence"]) == 14
-    assert np.array_equal(label[7], read_label(files / "label.nrrd", geometry)[7])
-
-
 def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path):
     cohort = read_cohort(data_dir / "hippocampus")
     write_cohort(tmp_path / "dense", cohort.cases[1:2], cohort.labels)
@@ -237,18 +223,6 @@ def test_the_spinal_cord_is_found_from_one_slice(data_dir, tmp_path):
     )
     assert one["cases"] == 1
     assert dice(read_label(tmp_path / "one.nrrd", geometry), truth) > 0.6
-
-
-def test_a_constant_volume_and_a_tiny_one_are_propagated_without_complaint(files, tmp_path):
-    volume = read_image(files / "image.nrrd")
-    write_image(files / "flat.nrrd", np.full_like(volume.array, 7), volume.geometry)
-    propagate_file(files / "flat.nrrd", files / "label.nrrd", tmp_path / "flat.seg.nrrd", [7], settings=INSTANT)
-    assert read_label(tmp_path / "flat.seg.nrrd", volume.geometry)[7].any()
-
-
-def test_a_slice_that_is_not_drawn_is_refused(files, tmp_path):
-    error = refusal(propagate_file, files / "image.nrrd", files / "label.nrrd", tmp_path / "x.nrrd", [0])
-    assert error.code == "empty_label"
 
 
 def test_soft_dice_of_half_overlapping_masks_is_a_half():

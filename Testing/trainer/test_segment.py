@@ -90,6 +90,27 @@ def test_files_are_segmented_and_a_broken_one_is_listed(dense_cohort, brightness
     assert (tmp_path / "out/labels/case0.nrrd").exists()
 
 
+def test_a_file_whose_name_cannot_name_a_case_is_listed_and_the_others_are_segmented(
+    dense_cohort, brightness_model, tmp_path
+):
+    bad = tmp_path / "scan..1.nii.gz"
+    write_image(bad, read_image(dense_cohort / "images/case1.nrrd").array, GEOMETRY)
+    files = [bad, tmp_path / ".nii.gz", dense_cohort / "images/case0.nrrd"]
+    summary = segment(files, brightness_model, tmp_path / "out")
+    assert summary["cases"] == 1 and (tmp_path / "out/labels/case0.nrrd").exists()
+    failures = [(failure["case"], failure["code"]) for failure in summary["failed"]]
+    assert failures == [("scan..1", "bad_case_name"), (".nii.gz", "bad_case_name")]
+    assert all(failure["case"] in failure["message"] for failure in summary["failed"])
+
+
+def test_of_a_folder_of_volumes_the_user_is_told_to_name_the_files_or_write_a_cohort(
+    dense_cohort, brightness_model, tmp_path
+):
+    [failure] = segment(dense_cohort / "images", brightness_model, tmp_path / "out")["failed"]
+    assert failure["code"] == "not_an_image"
+    assert "name its files" in failure["advice"] and "cohort.csv" in failure["advice"]
+
+
 def test_probabilities_are_written_if_asked(dense_cohort, brightness_model, tmp_path):
     settings = SegmentSettings(probabilities=True, largest_component=False, smoothing=0.0)
     segment([dense_cohort / "images/case0.nrrd"], brightness_model, tmp_path / "out", settings)

@@ -44,6 +44,20 @@ def test_a_segmentation_that_covers_a_part_of_the_image_is_put_in_its_place(tmp_
     assert np.array_equal(read_label(tmp_path / "a.seg.nrrd", larger), LABEL[3:11, 12:21, 10:20])
 
 
+@pytest.mark.parametrize("crop", [np.s_[4:25, 5:29, 7:8], np.s_[14:15, 5:29, 2:12], np.s_[14:15, 16:17, 7:8]])
+def test_a_segmentation_cropped_to_the_one_drawn_slice_is_put_in_its_place(tmp_path, crop):
+    part = sitk.ReadImage(write(tmp_path / "a.seg.nrrd", LABEL))[crop]
+    sitk.WriteImage(part, str(tmp_path / "part.seg.nrrd"))
+    expected = np.zeros_like(LABEL)
+    expected[crop[::-1]] = LABEL[crop[::-1]]
+    assert expected.any() and np.array_equal(read_label(tmp_path / "part.seg.nrrd", GEOMETRY), expected)
+
+
+def test_a_plain_label_map_of_one_slice_is_refused_as_it_may_have_lost_its_place(tmp_path):
+    sitk.WriteImage(sitk.ReadImage(write(tmp_path / "a.nrrd", LABEL))[:, :, 7:8], str(tmp_path / "part.nrrd"))
+    assert refusal(read_label, tmp_path / "part.nrrd", GEOMETRY, "Ann").code == "one_slice"
+
+
 def layered(path: Path, layers: list[np.ndarray], values: list[int]) -> Path:
     image = sitk.GetImageFromArray(np.stack(layers, -1), isVector=True)
     image.SetSpacing(GEOMETRY.spacing)

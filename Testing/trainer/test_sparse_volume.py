@@ -37,6 +37,8 @@ IMAGE, LABEL = ellipsoid_volume(0)
         ({"first_slice": 9, "last_slice": 4}, "bad_extent"),
         ({"annotated_slices": (7,), "first_slice": 8}, "bad_extent"),
         ({"annotated_slices": (7,), "last_slice": 6}, "bad_extent"),
+        ({"first_slice": 5}, "bad_extent"),  # slices 3 to 10 are drawn, and none is listed
+        ({"last_slice": 8}, "bad_extent"),
         ({"label": None}, "no_label"),
         ({"image": Path("missing.nrrd")}, "missing_file"),
         ({"label": Path("missing.nrrd")}, "missing_file"),
@@ -45,6 +47,20 @@ IMAGE, LABEL = ellipsoid_volume(0)
 def test_a_case_whose_marks_do_not_fit_its_volume_is_refused_by_name(files, changes, code):
     error = refusal(load_case, one_case(files, **changes))
     assert error.code == code and error.message.startswith("Case Ann")
+    assert "cohort.csv" not in error.advice  # of a single volume there is none
+
+
+@pytest.mark.parametrize(
+    "changes", [{"first_slice": 9, "last_slice": 4}, {"first_slice": 14}, {"other_slices": ((2, 7),)}]
+)
+def test_marks_that_do_not_fit_are_refused_of_a_case_without_a_label_too(files, changes):
+    case = one_case(files, label=None, **changes)
+    assert refusal(load_case, case, False).message.startswith("Case Ann")
+
+
+def test_ends_in_the_wrong_order_are_named_as_what_is_wrong_whatever_is_drawn(files):
+    error = refusal(load_case, one_case(files, first_slice=9, last_slice=4))
+    assert "the first slice comes after the last" in error.message
 
 
 def test_an_empty_label_is_refused(files):
