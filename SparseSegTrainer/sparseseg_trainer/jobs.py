@@ -50,6 +50,8 @@ KINDS = {
 def read_job(folder: Path) -> dict:
     """The job of ``folder/job.json``. Raises InputError ("bad_job")."""
     path = folder / "job.json"
+    if folder.is_file():
+        raise InputError("bad_job", f"{folder} is a file.", "Give the folder that holds job.json, not a file.")
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

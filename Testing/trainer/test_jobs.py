@@ -234,6 +234,17 @@ def test_a_refused_job_ends_with_status_2_and_says_what_to_do(folder):
     assert "Traceback" not in log
 
 
+def test_a_job_file_in_place_of_its_folder_is_refused_in_a_sentence(folder):
+    (folder / "job.json").write_text("{}")
+    command = [sys.executable, "-m", "sparseseg_trainer", str(folder / "job.json")]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 2
+    [event] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (event["event"], event["code"]) == ("error", "bad_job")
+    assert "is a file" in event["message"] and "folder" in event["advice"]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("summary", "status"),
     [
