@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from .case import Case, CaseFailure
-from .errors import InputError
+from .errors import InputError, out_of_memory
 from .reporting import Reporter, TimeLeft
 
 Result = TypeVar("Result")
@@ -27,13 +27,27 @@ def run_cases(
         reporter.progress(stage, index / len(cases), case.name, left(index / len(cases)))
         try:
             results.append(work(case))
-        except InputError as error:
+        except Exception as raised:
+            error = _failure(case, raised)
             if error.code in FATAL:
                 raise
             failed.append(CaseFailure.of(case.name, error))
             reporter.warn(str(error))
     reporter.progress(stage, 1.0)
     return results
+
+
+def _failure(case: Case, error: Exception) -> InputError:
+    """What the user is told of a case that failed with ``error``, which is raised again if it is a bug."""
+    if isinstance(error, InputError):
+        return error
+    if not out_of_memory(error):
+        raise error
+    return InputError(
+        "out_of_memory",
+        f"Case {case.name}: the memory of the computer or of its GPU was not enough for this volume.",
+        "Close other programs, choose the device 'cpu', or crop the volume, then run it again.",
+    )
 
 
 def some_left(results: list[Result]) -> list[Result]:

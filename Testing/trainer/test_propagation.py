@@ -13,6 +13,7 @@ import pytest
 import torch
 from phantoms import refusal
 
+import sparseseg_trainer.propagate as propagate_job
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
@@ -202,6 +203,30 @@ def test_a_case_that_fails_is_listed_and_the_others_run(tiny_cohort, tmp_path):
     assert summary["cases"] == 3
     [failure] = summary["failed"]
     assert failure["case"] == "Ann" and "missing.nrrd" in failure["message"]
+
+
+def test_a_case_that_the_memory_is_too_small_for_is_listed_and_the_others_run(tiny_cohort, tmp_path, monkeypatch):
+    def short(volume, *arguments):
+        if volume.case.name == "case1":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 bytes.")
+        return propagate_case(volume, *arguments)
+
+    monkeypatch.setattr(propagate_job, "propagate_case", short)
+    summary = propagate(tiny_cohort, tmp_path / "out", INSTANT)
+    assert [case.name for case in read_cohort(tmp_path / "out").cases] == ["case0", "case2"]
+    [failure] = summary["failed"]
+    assert (failure["case"], failure["code"]) == ("case1", "out_of_memory")
+    assert "case1" in failure["message"] and "cpu" in failure["advice"]
+    assert json.loads((tmp_path / "out/report.json").read_text()) == summary
+
+
+def test_a_bug_in_one_case_is_not_taken_for_a_mistake_of_the_user(tiny_cohort, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(propagate_job, "propagate_case", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        propagate(tiny_cohort, tmp_path / "out", INSTANT)
 
 
 def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
