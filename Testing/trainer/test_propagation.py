@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from phantoms import refusal
+from phantoms import StoppedAt, refusal
 
 import sparseseg_trainer.propagate as propagate_job
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
+from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
 from sparseseg_trainer.propagation import soft_dice
@@ -227,6 +228,26 @@ def test_a_bug_in_one_case_is_not_taken_for_a_mistake_of_the_user(tiny_cohort, t
     monkeypatch.setattr(propagate_job, "propagate_case", broken)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         propagate(tiny_cohort, tmp_path / "out", INSTANT)
+
+
+def test_a_cancelled_job_leaves_a_cohort_of_the_finished_cases(tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(Cancelled):
+        propagate(tiny_cohort, out, INSTANT, StoppedAt("case1"))
+    [case] = read_cohort(out).cases
+    assert case.name == "case0" and len(load_case(case).annotated) > 3
+    rows = list(csv.DictReader((out / "confidence.csv").read_text().splitlines()))
+    assert [row["case"] for row in rows] == ["case0"] * 14
+    assert json.loads((out / "report.json").read_text())["cases"] == 1
+
+
+def test_a_job_cancelled_before_its_first_result_leaves_earlier_results_as_they_are(tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    propagate(tiny_cohort, out, INSTANT)
+    before = {name: (out / name).read_bytes() for name in ("cohort.csv", "confidence.csv", "report.json")}
+    with pytest.raises(Cancelled):
+        propagate(tiny_cohort, out, INSTANT, StoppedAt("case0"))
+    assert {name: (out / name).read_bytes() for name in before} == before
 
 
 def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
