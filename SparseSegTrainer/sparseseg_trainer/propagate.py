@@ -26,6 +26,7 @@ from .files import write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
+from .settings import CheckedSettings
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
 from .training.coding import UNCERTAIN
@@ -36,7 +37,7 @@ MOST_CLASSES = UNCERTAIN - 1  # that a volume's own network can learn; label map
 
 
 @dataclass(frozen=True)
-class PropagateSettings:
+class PropagateSettings(CheckedSettings):
     """How to propagate.
 
     ``quality``: "instant" (seconds a volume) or "refined" (the instant result first, then about a minute).

@@ -24,6 +24,7 @@ from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
 from .segmentation_network import SeveralViews
+from .settings import CheckedSettings
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
 from .views import add_views
@@ -33,7 +34,7 @@ CHUNK = 16  # slices in memory at full resolution at a time
 
 
 @dataclass(frozen=True)
-class SegmentSettings:
+class SegmentSettings(CheckedSettings):
     """How to apply a model; ``None`` means as the model was trained for."""
 
     device: str = "auto"
