@@ -6,8 +6,9 @@ BIN := .venv/bin
 
 install: .venv/installed
 
+# Where Python lacks ensurepip, venv fails and leaves .venv/bin/python without pip: the next make is to try again.
 .venv/installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 

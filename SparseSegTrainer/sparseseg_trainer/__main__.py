@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ def main(folder: Path) -> int:
     with json_stdout() as stream:
         reporter = JsonReporter(stream, cancel)
         for name in ("result.json", "log.txt"):
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
         watch = threading.Thread(target=watch_cancel, args=(folder, cancel, finished, reporter), daemon=True)
         watch.start()
         status = supervise(lambda: run_folder(folder, reporter), reporter, folder / "log.txt")
@@ -59,7 +60,13 @@ def obey(folder: Path) -> None:
 
     Removing it at the end, not at the start, a cancel that comes while the process is starting is not lost.
     """
-    (folder / "cancel").unlink(missing_ok=True)
+    remove(folder / "cancel")
+
+
+def remove(file: Path) -> None:
+    """Remove the file, if it is there; its folder may be none, which ``read_job`` tells the user."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        file.unlink()
 
 
 if __name__ == "__main__":

@@ -125,11 +125,11 @@ def check_case_name(name: str) -> None:
 
 
 def refuse_same_folder(cohort: Path, out: Path) -> None:
-    """Raises InputError ("same_folder") if results would go into the folder of the cohort and replace its labels."""
+    """Raises InputError ("same_folder") if results would go into the folder of the cohort and replace what is there."""
     if (out / FILE_NAME).is_file() and out.resolve() == cohort.resolve():
         raise InputError(
             "same_folder",
-            f"The results would replace the labels and the {FILE_NAME} in {out}.",
+            f"The results would go into {out}, the folder of the cohort itself, and replace files of it.",
             "Choose another folder for the results.",
         )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
 from .case import Case, CaseFailure
-from .errors import InputError
+from .errors import InputError, out_of_memory
 from .reporting import Reporter, TimeLeft
 
 Result = TypeVar("Result")
@@ -22,18 +22,64 @@ def run_cases(
 
     Raises ``Cancelled``, and InputError if no further case can succeed.
     """
-    results, left = [], TimeLeft()
+    return list(_each(cases, failed, work, stage, reporter))
+
+
+def run_and_write(
+    cases: Sequence[Case],
+    failed: list[CaseFailure],
+    work: Callable[[Case], Result],
+    stage: str,
+    reporter: Reporter,
+    write: Callable[[list[Result]], dict],
+) -> dict:
+    """As ``run_cases``, and returns ``write(results)``, which makes a cohort of the results.
+
+    What is finished is kept where the job ends early, cancelled for instance: ``write`` is called then too, unless
+    there is no result (an earlier cohort in its place is better than an empty one).
+    """
+    results = []
+    try:
+        for result in _each(cases, failed, work, stage, reporter):
+            results.append(result)
+    except BaseException:
+        if results:
+            write(results)
+        raise
+    return write(results)
+
+
+def _each(
+    cases: Sequence[Case], failed: list[CaseFailure], work: Callable[[Case], Result], stage: str, reporter: Reporter
+) -> Iterator[Result]:
+    """The results as they come; raises as ``run_cases``."""
+    left = TimeLeft()
     for index, case in enumerate(cases):
         reporter.progress(stage, index / len(cases), case.name, left(index / len(cases)))
         try:
-            results.append(work(case))
-        except InputError as error:
+            result = work(case)
+        except Exception as raised:
+            error = _failure(case, raised)
             if error.code in FATAL:
                 raise
             failed.append(CaseFailure.of(case.name, error))
             reporter.warn(str(error))
+        else:
+            yield result
     reporter.progress(stage, 1.0)
-    return results
+
+
+def _failure(case: Case, error: Exception) -> InputError:
+    """What the user is told of a case that failed with ``error``, which is raised again if it is a bug."""
+    if isinstance(error, InputError):
+        return error
+    if not out_of_memory(error):
+        raise error
+    return InputError(
+        "out_of_memory",
+        f"Case {case.name}: the memory of the computer or of its GPU was not enough for this volume.",
+        "Close other programs, choose the device 'cpu', or crop the volume, then run it again.",
+    )
 
 
 def some_left(results: list[Result]) -> list[Result]:

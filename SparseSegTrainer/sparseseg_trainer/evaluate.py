@@ -16,13 +16,14 @@ from .metrics import measure, measure_missing
 from .report import report_page
 from .reporting import Reporter, TimeLeft
 from .scores import METRICS, CaseScores, rows_of, summarize, to_csv
+from .settings import CheckedSettings
 from .web_page import pictures_or_none
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(CheckedSettings):
     """What an evaluation adds to the scores: absolute paths of folders; empty leaves the addition out.
 
     ``compare`` holds another method's predictions, for the paired t-test. ``pseudo_labels`` holds a

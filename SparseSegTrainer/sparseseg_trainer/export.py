@@ -14,6 +14,7 @@ from .files import full_suffix
 from .geometry import Geometry
 from .labels import FILE_NAME, Label, read_labels
 from .reporting import Reporter
+from .settings import CheckedSettings
 from .sparse_volume import label_values
 from .volumes import read_geometry, read_label, read_label_names, write_label
 
@@ -21,7 +22,7 @@ DICOM = ".dcm"
 
 
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(CheckedSettings):
     """What a DICOM file says of itself: how the segments were made, and the name of its series."""
 
     algorithm: Literal["manual", "semiautomatic", "automatic"] = "semiautomatic"

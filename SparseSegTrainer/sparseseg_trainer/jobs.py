@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .case import refuse_same_folder
 from .errors import Cancelled, InputError, out_of_memory
 from .reporting import Reporter
 from .settings import from_dict
@@ -50,6 +51,8 @@ KINDS = {
 def read_job(folder: Path) -> dict:
     """The job of ``folder/job.json``. Raises InputError ("bad_job")."""
     path = folder / "job.json"
+    if folder.is_file():
+        raise InputError("bad_job", f"{folder} is a file.", "Give the folder that holds job.json, not a file.")
     try:
         job = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -78,6 +81,8 @@ def run_job(job: dict, folder: Path, reporter: Reporter) -> dict:
         arguments[name] = job[name]
     reporter.progress("start", 0)
     settings = from_dict(_named(kind.settings), job.get("settings", {}))
+    if {"cohort", "out"} <= set(kind.paths):
+        refuse_same_folder(arguments["cohort"], _written_folder(arguments["out"]))
     return _named(kind.function)(**arguments, settings=settings, reporter=reporter)
 
 
@@ -151,6 +156,13 @@ def _paths(folder: Path, name: str, value) -> Path | list[Path]:
     if not isinstance(value, str) or not value:
         raise _bad_job(f"'{name}' is missing or not a path.")
     return folder / value
+
+
+def _written_folder(out: Path) -> Path:
+    """The folder that results for ``out`` go into; a model NAME.sparseseg is made in the folder NAME."""
+    from .model_info import SUFFIX  # here: it brings NumPy, and an import of this module is to be quick
+
+    return out.with_suffix("") if out.suffix == SUFFIX and not out.is_dir() else out
 
 
 def _named(path: str):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .case import Case, refuse_same_folder
-from .case_loop import run_cases, summary_of
+from .case_loop import run_and_write, summary_of
 from .cleanup import keep_touching
 from .cohort import Cohort, read_cohort, write_cohort
 from .correction import corrected
@@ -26,6 +26,7 @@ from .files import require_writable, write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
+from .settings import CheckedSettings
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
 from .training.coding import UNCERTAIN
@@ -36,7 +37,7 @@ MOST_CLASSES = UNCERTAIN - 1  # that a volume's own network can learn; label map
 
 
 @dataclass(frozen=True)
-class PropagateSettings:
+class PropagateSettings(CheckedSettings):
     """How to propagate.
 
     ``quality``: "instant" (seconds a volume) or "refined" (the instant result first, then about a minute).
@@ -116,7 +117,7 @@ def propagate(
 
     Writes labels/CASE.nrrd, cohort.csv, labels.json, confidence.csv (case, slice, confidence) and report.json, and
     returns the latter. A case that fails does not stop the others. Raises InputError if the cohort cannot be read or
-    nothing be written, and ``Cancelled``.
+    nothing be written, and ``Cancelled``; the cases finished by then are the cohort in ``out``.
     """
     reporter, out = reporter or Reporter(), Path(out)
     given = read_cohort(cohort)
@@ -134,14 +135,16 @@ def propagate(
         confidence.extend((case.name, index, value) for index, value in enumerate(_rounded(result)))
         return replace(case, label=path, annotated_slices=None)
 
-    done = run_cases(given.cases, failed, work, "propagate", reporter)
-    write_cohort(out, done, given.labels)
-    table = io.StringIO(newline="")
-    csv.writer(table, lineterminator="\n").writerows([("case", "slice", "confidence"), *confidence])
-    write_text(out / "confidence.csv", table.getvalue())
-    summary = summary_of(len(done), failed, out=str(out))
-    write_text(out / "report.json", json.dumps(summary, indent=2))
-    return summary
+    def write(done: list[Case]) -> dict:
+        write_cohort(out, done, given.labels)
+        table = io.StringIO(newline="")
+        csv.writer(table, lineterminator="\n").writerows([("case", "slice", "confidence"), *confidence])
+        write_text(out / "confidence.csv", table.getvalue())
+        summary = summary_of(len(done), failed, out=str(out))
+        write_text(out / "report.json", json.dumps(summary, indent=2))
+        return summary
+
+    return run_and_write(given.cases, failed, work, "propagate", reporter, write)
 
 
 def propagate_file(

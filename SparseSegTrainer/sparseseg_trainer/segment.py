@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .case import Case, check_case_name, refuse_same_folder
-from .case_loop import run_cases, summary_of
+from .case_loop import run_and_write, summary_of
 from .cleanup import fill_holes, keep_largest
 from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
@@ -25,6 +25,7 @@ from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
 from .segmentation_network import SeveralViews
+from .settings import CheckedSettings
 from .slices import from_slices, resample_slices
 from .sparse_volume import SparseVolume, load_case
 from .views import add_views
@@ -34,7 +35,7 @@ CHUNK = 16  # slices in memory at full resolution at a time
 
 
 @dataclass(frozen=True)
-class SegmentSettings:
+class SegmentSettings(CheckedSettings):
     """How to apply a model; ``None`` means as the model was trained for."""
 
     device: str = "auto"
@@ -55,7 +56,8 @@ def segment(
     """Segment a cohort folder or image files; writes labels/, cohort.csv, labels.json and volumes.csv into ``out``.
 
     Returns {"cases": number done, "failed": [...], "out": ...}. A case that cannot be read is listed in "failed", the
-    others run. Raises ``InputError`` for an unusable model or cohort, and ``Cancelled``.
+    others run. Raises ``InputError`` for an unusable model or cohort, and ``Cancelled``; the cases finished by then are
+    the cohort in ``out``.
     """
     settings, reporter = settings or SegmentSettings(), reporter or Reporter()
     loaded, out = load_model(Path(model)), Path(out)
@@ -76,10 +78,12 @@ def segment(
         rows.extend(_volumes(volume, labels, info.labels, reporter))
         return replace(volume.case, label=path)
 
-    done = run_cases(cohort.cases, failed, work, "segment", reporter)
-    write_cohort(out, done, list(info.labels))
-    _write_volumes(out, rows)
-    return summary_of(len(done), failed, out=str(out))
+    def write(done: list[Case]) -> dict:
+        write_cohort(out, done, list(info.labels))
+        _write_volumes(out, rows)
+        return summary_of(len(done), failed, out=str(out))
+
+    return run_and_write(cohort.cases, failed, work, "segment", reporter, write)
 
 
 def _cases(inputs: Path | list[Path]) -> Cohort:

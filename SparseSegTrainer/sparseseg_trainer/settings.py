@@ -13,6 +13,21 @@ from .errors import InputError
 EXPECTED = {bool: "true or false", int: "a whole number", str: "a text", dict: "names with values"}
 
 
+class CheckedSettings:
+    """What the settings of a job are: a dataclass that refuses wrong values when it is made, from Python too.
+
+    Raises ``InputError``.
+    """
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            converted = _converted(field.name, value, hints[field.name])
+            if converted != value:  # a list, say; 3 stays 3 where 3.0 is asked for: benchmarks name trainings by it
+                object.__setattr__(self, field.name, converted)
+
+
 def from_dict(cls: type, values: dict):
     """Instance of the dataclass ``cls`` with ``values`` in place of its defaults.
 
@@ -51,7 +66,7 @@ def _converted(name: str, value, hint):
     if origin is tuple:
         return _converted_tuple(name, value, arguments)
     if dataclasses.is_dataclass(hint):
-        return from_dict(hint, value)
+        return from_dict(hint, to_dict(value) if isinstance(value, hint) else value)
     if hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)

@@ -26,6 +26,7 @@ from .network_shape import check_limits
 from .reporting import Reporter
 from .segment import SegmentSettings, predict_volume
 from .selection import Choice, Cover, choose
+from .settings import CheckedSettings
 from .slice_features import describe
 from .slices import resample_slices, slice_axes
 from .sparse_volume import SparseVolume, load_case
@@ -40,7 +41,7 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class SuggestSettings:
+class SuggestSettings(CheckedSettings):
     """How many slices to suggest, and how the auto-encoder that compares them is trained."""
 
     budget: int = 10  # slices in all, or of each volume

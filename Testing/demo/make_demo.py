@@ -54,7 +54,9 @@ def main() -> None:
 
     say("Segmenting volumes that the model has never seen, and comparing them with their full masks.")
     run("segment", DEMO / "cohort" / "new", "--model", DEMO / "model", "--out", DEMO / "segmented")
-    run("evaluate", DEMO / "segmented", "--reference", DEMO / "cohort" / "new", "--out", DEMO / "report")
+    # beside the scores, what the network was taught: certain and uncertain pseudo labels of the training's volumes
+    taught = ("--pseudo-labels", DEMO / "model" / "pseudo_labels", "--pseudo-cohort", DEMO / "cohort" / "sparse")
+    run("evaluate", DEMO / "segmented", "--reference", DEMO / "cohort" / "new", "--out", DEMO / "report", *taught)
 
     say("Loading all of it into one scene.")
     load_segmented()

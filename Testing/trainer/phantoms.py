@@ -62,6 +62,17 @@ class Stopped(Reporter):
         raise Cancelled
 
 
+class StoppedAt(Reporter):
+    """As if the user had asked to stop when the work on a case begins."""
+
+    def __init__(self, case: str):
+        self.case = case
+
+    def progress(self, stage, fraction, message="", seconds_left=None):
+        if message == self.case:
+            raise Cancelled
+
+
 def refusal(call, *arguments) -> InputError:
     """The error with which a call refuses its arguments, in whole sentences."""
     with pytest.raises(InputError) as caught:

@@ -226,12 +226,34 @@ def test_a_job_that_does_not_fit_its_kind_is_refused(folder, job, code):
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("out", ["sparse", "sparse.sparseseg"])
+def test_a_model_never_goes_into_the_folder_of_its_cohort(tiny_cohort, out):
+    (tiny_cohort / "README.md").write_text("Where these volumes come from.")
+    settings = {"preset": "fast", "method": "central_only", "baseline_epochs": 1, "steps": 1, "width": 4}
+    job = {"kind": "train", "cohort": tiny_cohort.name, "out": out, "settings": settings}
+    with pytest.raises(InputError) as caught:
+        run_job(job, tiny_cohort.parent, Reporter())
+    assert caught.value.code == "same_folder" and str(tiny_cohort) in caught.value.message
+    assert (tiny_cohort / "README.md").read_text() == "Where these volumes come from."
+
+
 def test_a_refused_job_ends_with_status_2_and_says_what_to_do(folder):
     status, events, log = finish(start(folder, kind="paint"))
     assert status == 2
     assert events[-1]["event"] == "error"
     assert "propagate" in events[-1]["message"] and events[-1]["advice"]
     assert "Traceback" not in log
+
+
+def test_a_job_file_in_place_of_its_folder_is_refused_in_a_sentence(folder):
+    (folder / "job.json").write_text("{}")
+    command = [sys.executable, "-m", "sparseseg_trainer", str(folder / "job.json")]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 2
+    [event] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (event["event"], event["code"]) == ("error", "bad_job")
+    assert "is a file" in event["message"] and "folder" in event["advice"]
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ INSTANT = PropagateSettings(quality="instant")
 
 def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
     out = files / "whole.seg.nrrd"
-    summary = propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], settings=INSTANT)
+    settings = replace(INSTANT, probabilities=True)
+    summary = propagate_file(files / "image.nrrd", files / "label.nrrd", out, [7], settings=settings)
     geometry = read_image(files / "image.nrrd").geometry
-    label = read_label(out, geometry)
+    label, share = read_label(out, geometry), read_image(files / "whole_probability_1.nrrd")
+    assert share.geometry == geometry and ((share.array > 0.5) == (label > 0)).mean() > 0.97
     assert summary["cases"] == 1 and len(summary["confidence"]) == 14
     assert np.array_equal(label[7], read_label(files / "label.nrrd", geometry)[7])
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from phantoms import refusal
+from phantoms import StoppedAt, refusal
 
+import sparseseg_trainer.propagate as propagate_job
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
+from sparseseg_trainer.errors import Cancelled
 from sparseseg_trainer.metrics import measure
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case, propagate_file
 from sparseseg_trainer.propagation import soft_dice
@@ -197,6 +199,50 @@ def test_a_case_that_fails_is_listed_and_the_others_run(tiny_cohort, tmp_path):
     assert summary["cases"] == 3
     [failure] = summary["failed"]
     assert failure["case"] == "Ann" and "missing.nrrd" in failure["message"]
+
+
+def test_a_case_that_the_memory_is_too_small_for_is_listed_and_the_others_run(tiny_cohort, tmp_path, monkeypatch):
+    def short(volume, *arguments):
+        if volume.case.name == "case1":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 bytes.")
+        return propagate_case(volume, *arguments)
+
+    monkeypatch.setattr(propagate_job, "propagate_case", short)
+    summary = propagate(tiny_cohort, tmp_path / "out", INSTANT)
+    assert [case.name for case in read_cohort(tmp_path / "out").cases] == ["case0", "case2"]
+    [failure] = summary["failed"]
+    assert (failure["case"], failure["code"]) == ("case1", "out_of_memory")
+    assert "case1" in failure["message"] and "cpu" in failure["advice"]
+    assert json.loads((tmp_path / "out/report.json").read_text()) == summary
+
+
+def test_a_bug_in_one_case_is_not_taken_for_a_mistake_of_the_user(tiny_cohort, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(propagate_job, "propagate_case", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        propagate(tiny_cohort, tmp_path / "out", INSTANT)
+
+
+def test_a_cancelled_job_leaves_a_cohort_of_the_finished_cases(tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(Cancelled):
+        propagate(tiny_cohort, out, INSTANT, StoppedAt("case1"))
+    [case] = read_cohort(out).cases
+    assert case.name == "case0" and len(load_case(case).annotated) > 3
+    rows = list(csv.DictReader((out / "confidence.csv").read_text().splitlines()))
+    assert [row["case"] for row in rows] == ["case0"] * 14
+    assert json.loads((out / "report.json").read_text())["cases"] == 1
+
+
+def test_a_job_cancelled_before_its_first_result_leaves_earlier_results_as_they_are(tiny_cohort, tmp_path):
+    out = tmp_path / "out"
+    propagate(tiny_cohort, out, INSTANT)
+    before = {name: (out / name).read_bytes() for name in ("cohort.csv", "confidence.csv", "report.json")}
+    with pytest.raises(Cancelled):
+        propagate(tiny_cohort, out, INSTANT, StoppedAt("case0"))
+    assert {name: (out / name).read_bytes() for name in before} == before
 
 
 def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path):

@@ -7,11 +7,11 @@ import csv
 import numpy as np
 import pytest
 import torch
-from phantoms import GEOMETRY, Warnings
+from phantoms import GEOMETRY, StoppedAt, Warnings
 
 from sparseseg_trainer.cleanup import keep_largest, keep_touching
 from sparseseg_trainer.cohort import read_cohort
-from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.model_info import ModelInfo
 from sparseseg_trainer.models import save_model
@@ -109,6 +109,14 @@ def test_of_a_folder_of_volumes_the_user_is_told_to_name_the_files_or_write_a_co
     [failure] = segment(dense_cohort / "images", brightness_model, tmp_path / "out")["failed"]
     assert failure["code"] == "not_an_image"
     assert "name its files" in failure["advice"] and "cohort.csv" in failure["advice"]
+
+
+def test_a_cancelled_job_leaves_a_cohort_of_the_finished_cases(dense_cohort, brightness_model, tmp_path):
+    with pytest.raises(Cancelled):
+        segment(dense_cohort, brightness_model, tmp_path / "out", reporter=StoppedAt("case1"))
+    assert [case.name for case in read_cohort(tmp_path / "out").cases] == ["case0"]
+    rows = list(csv.DictReader((tmp_path / "out/volumes.csv").read_text().splitlines()))
+    assert [row["case"] for row in rows] == ["case0"]
 
 
 def test_probabilities_are_written_if_asked(dense_cohort, brightness_model, tmp_path):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phantoms import refusal
 
 from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.evaluate import EvaluateSettings
+from sparseseg_trainer.export import ExportSettings
+from sparseseg_trainer.propagate import PropagateSettings
+from sparseseg_trainer.segment import SegmentSettings
 from sparseseg_trainer.settings import from_dict, to_dict
+from sparseseg_trainer.suggest import SuggestSettings
+from sparseseg_trainer.training.settings import TrainSettings, Volumetric
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,36 @@ def test_a_value_of_the_wrong_type_is_refused(values):
     with pytest.raises(InputError) as caught:
         from_dict(Example, values)
     assert caught.value.code == "bad_setting"
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong", "name"),
+    [
+        (TrainSettings, {"preset": "slow"}, "preset"),
+        (TrainSettings, {"method": "x"}, "method"),
+        (TrainSettings, {"fusion": "x"}, "fusion"),
+        (TrainSettings, {"volumetric": Volumetric(patch=(1, 2))}, "patch"),
+        (PropagateSettings, {"quality": "x"}, "quality"),
+        (SegmentSettings, {"smoothing": "much"}, "smoothing"),
+        (EvaluateSettings, {"pictures": "none"}, "pictures"),
+        (ExportSettings, {"algorithm": "x"}, "algorithm"),
+        (SuggestSettings, {"budget": "ten"}, "budget"),
+    ],
+)
+def test_a_wrong_value_is_refused_from_python_as_it_is_from_json(settings, wrong, name):
+    error = refusal(lambda: settings(**wrong))
+    assert error.code == "bad_setting" and f"'{name}'" in error.message
+
+
+def test_a_change_to_a_wrong_value_is_refused_too():
+    error = refusal(lambda: replace(PropagateSettings(), quality="x"))
+    assert "instant" in error.advice and "refined" in error.advice
+
+
+def test_lists_and_names_with_values_are_taken_from_python_as_they_are_from_json():
+    settings = TrainSettings(semi_scales=[1.0, 0.5], volumetric={"patch": [8, 16, 16]}, alpha_f=3)
+    assert settings.semi_scales == (1.0, 0.5) and settings.volumetric == Volumetric(patch=(8, 16, 16))
+    assert type(settings.alpha_f) is int
 
 
 def test_settings_that_are_not_names_with_values_are_refused():

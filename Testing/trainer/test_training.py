@@ -23,7 +23,7 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.settings import TrainSettings
-from sparseseg_trainer.training.train import train
+from sparseseg_trainer.training.train import METHODS, train
 from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
 
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3}
@@ -222,9 +222,17 @@ def test_fused_labels_lie_on_the_images_grid(dense_cohort, tiny_cohort, uninterr
     assert (fused[7] == drawn[7]).mean() > 0.99
 
 
-def test_without_absence_no_slice_is_known_to_be_empty(tiny_cohort, tmp_path):
-    summary = train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, absence=False))
-    assert not summary["failed"]
+@pytest.mark.parametrize(("absence", "empty"), [(True, [0, 13, 14, 27, 28, 41]), (False, [])])
+def test_without_absence_no_slice_is_known_to_be_empty(tiny_cohort, tmp_path, monkeypatch, absence, empty):
+    original, known = METHODS["collaborative"], []
+
+    def method(run):
+        known.append(run.data.absent.tolist())
+        return original(run)
+
+    monkeypatch.setitem(METHODS, "collaborative", method)
+    summary = train(tiny_cohort, tmp_path / "model", TrainSettings(**TINY, absence=absence))
+    assert known == [empty] and not summary["failed"]
 
 
 def test_the_registration_network_can_be_trained_on_the_cohort(tiny_cohort, tmp_path):

@@ -58,14 +58,21 @@ def test_a_network_predicts_where_it_is_though_the_training_has_moved(tiny_cohor
 
 @pytest.mark.parametrize(
     ("settings", "counts", "classes"),
-    [({}, [20, 20], 30), ({}, [2, 38], 1), ({"overview_epochs": 1}, [20, 20], 1), ({"batch": 64}, [20, 20], 1)],
+    [({}, [120, 120], 30), ({}, [2, 238], 1), ({"overview_epochs": 1}, [120, 120], 1), ({"batch": 64}, [120, 120], 1)],
 )
 def test_more_labels_longer_volumes_an_overview_and_larger_batches_need_more_memory(settings, counts, classes):
     def needed(settings, counts, classes):
         resolved = resolve(TrainSettings(preset="fast", **settings))
         return needed_bytes(resolved, counts, (112, 160), classes, torch.device("cpu"))
 
-    assert needed(settings, counts, classes) > needed({}, [20, 20], 1)
+    assert needed(settings, counts, classes) > needed({}, [120, 120], 1)
+
+
+def test_cuts_deeper_than_the_longest_volume_is_long_count():
+    few, many = (
+        [resolve(TrainSettings(orthogonal_epochs=n)), [20, 20], (112, 160), 1, torch.device("cpu")] for n in (0, 1)
+    )
+    assert needed_bytes(*many) > needed_bytes(*few)
 
 
 def test_other_errors_of_the_training_are_not_taken_for_a_lack_of_memory(tiny_cohort, tmp_path, monkeypatch):

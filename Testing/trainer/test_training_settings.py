@@ -81,7 +81,7 @@ def test_a_preset_has_a_value_for_every_setting(preset):
     ],
 )
 def test_impossible_settings_are_refused(wrong):
-    assert refusal(resolve, TrainSettings(**wrong)).code == "bad_setting"
+    assert refusal(lambda: resolve(TrainSettings(**wrong))).code == "bad_setting"
 
 
 def test_every_number_has_limits():

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from ..settings import CheckedSettings
 from .augmentation import Augmentation
 from .keys import Method
 
@@ -81,7 +82,7 @@ class Volumetric:
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(CheckedSettings):
     """What and how to train. ``None`` means: as the preset has it (``resolving.resolve`` fills it in).
 
     Constants named in osman2024 keep their names: K1, K2 and alpha_f of eq. 3, gamma of eq. 2, beta, gamma_certain and
