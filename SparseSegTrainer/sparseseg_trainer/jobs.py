@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .case import refuse_same_folder
 from .errors import Cancelled, InputError, out_of_memory
 from .reporting import Reporter
 from .settings import from_dict
@@ -81,8 +80,6 @@ def run_job(job: dict, folder: Path, reporter: Reporter) -> dict:
         arguments[name] = job[name]
     reporter.progress("start", 0)
     settings = from_dict(_named(kind.settings), job.get("settings", {}))
-    if {"cohort", "out"} <= set(kind.paths):
-        refuse_same_folder(arguments["cohort"], _written_folder(arguments["out"]))
     return _named(kind.function)(**arguments, settings=settings, reporter=reporter)
 
 
@@ -156,13 +153,6 @@ def _paths(folder: Path, name: str, value) -> Path | list[Path]:
     if not isinstance(value, str) or not value:
         raise _bad_job(f"'{name}' is missing or not a path.")
     return folder / value
-
-
-def _written_folder(out: Path) -> Path:
-    """The folder that results for ``out`` go into; a model NAME.sparseseg is made in the folder NAME."""
-    from .model_info import SUFFIX  # here: it brings NumPy, and an import of this module is to be quick
-
-    return out.with_suffix("") if out.suffix == SUFFIX and not out.is_dir() else out
 
 
 def _named(path: str):

@@ -14,6 +14,7 @@ from typing import get_args
 import torch
 from torch import nn
 
+from ..case import refuse_same_folder
 from ..case_loop import summary_of
 from ..cohort import Cohort, read_cohort
 from ..cohort_grid import BRIGHTNESS
@@ -70,6 +71,7 @@ def train(
     shutil.rmtree(finished, ignore_errors=True)
     device = choose_device(settings.device)
     source = read_cohort(cohort)
+    refuse_same_folder(source.folder, out)
     whole = learns_from_whole_volumes(settings.method, settings.dimensions)
     if whole or settings.method == "full":
         full.check_dense(source, settings.method)
