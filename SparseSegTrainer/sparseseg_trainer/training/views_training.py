@@ -14,7 +14,7 @@ from .orthogonal_training import train_orthogonal
 from .overview_training import train_overview
 from .supervised import network_shape
 
-FEWEST = 10  # slices of a volume: cuts through fewer are mostly made up between them
+FEWEST = 10  # slices of most volumes: cuts through fewer are mostly made up between them
 
 
 def wants_cuts(run: Run) -> bool:
@@ -24,7 +24,7 @@ def wants_cuts(run: Run) -> bool:
     """
     if not run.settings.orthogonal_epochs:
         return False
-    if few_slices(run):
+    if statistics.median(case.stop - case.start for case in run.data.cases) < FEWEST:
         run.reporter.warn(
             "The volumes have too few slices for the networks that look across them: the model does without them."
         )
@@ -54,11 +54,6 @@ def with_overview(run: Run, network: nn.Module, labels: Tensor) -> nn.Module:
     if isinstance(network, SeveralViews):
         beside, slices = network.beside | beside, network.slices
     return SeveralViews(slices, beside, replace(final_shape(run, network), overview=seen))
-
-
-def few_slices(run: Run) -> bool:
-    """Whether most volumes have fewer than ``FEWEST`` slices."""
-    return statistics.median(case.stop - case.start for case in run.data.cases) < FEWEST
 
 
 def final_shape(run: Run, network: nn.Module) -> NetworkShape:

@@ -51,9 +51,8 @@ def train_planes(run: Run) -> nn.Module:
         network = PlanesNetwork(run_shape(run))
     epochs = max(1, round(settings.baseline_epochs * settings.volumetric.planes_epochs))
     rate = settings.learning_rate
-    stage = Stage("planes", network, epochs, rate, lambda *_: [None] * steps, batch_loss, steps)
-    if settings.schedule == "poly":  # the paper's, for its other two networks alone
-        stage.schedule = late_tenth
+    schedule = late_tenth if settings.schedule == "poly" else None  # the paper's "poly" is of its other two networks
+    stage = Stage("planes", network, epochs, rate, lambda *_: [None] * steps, batch_loss, steps, schedule=schedule)
     return train_stage(run, stage)
 
 
