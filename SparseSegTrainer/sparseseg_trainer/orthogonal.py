@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 from .cohort_grid import pad, padded_shape, unpad
-from .prediction import probabilities
+from .prediction import CHUNK, probabilities
 from .slices import resample_slices
 
-CHUNK = 32  # cuts predicted at once
 DEEPEST = 16  # rows of a cut for each slice, at most: a spacing that cannot be right must not fill the memory
 
 

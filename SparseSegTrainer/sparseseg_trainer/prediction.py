@@ -10,6 +10,7 @@ from monai.inferers import sliding_window_inference
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
+CHUNK = 16  # slices, or cuts, predicted at once: what a processor's cache holds, which is faster than more
 MIRRORS = ((), (-2,), (-1,), (-2, -1))  # axes of (..., rows, columns) turned round
 WINDOWS, OVERLAP = 4, 0.5  # of a volume: how many are looked at together, and how much of two neighbours is the same
 

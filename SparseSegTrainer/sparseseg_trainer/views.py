@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .orthogonal import CHUNK, cut_depth, orthogonal_probabilities
+from .orthogonal import cut_depth, orthogonal_probabilities
 from .overview import add_overview
+from .prediction import CHUNK
 from .segmentation_network import PLANES, SeveralViews
 
 

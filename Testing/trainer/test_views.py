@@ -20,6 +20,7 @@ from sparseseg_trainer.model_info import read_info
 from sparseseg_trainer.models import load_model, save_model
 from sparseseg_trainer.orthogonal import cut_depth, orthogonal_probabilities
 from sparseseg_trainer.overview import add_overview
+from sparseseg_trainer.prediction import CHUNK
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
 from sparseseg_trainer.segmentation_network import PLANES
@@ -201,7 +202,7 @@ def test_an_estimate_counts_them(tiny_cohort, monkeypatch):
 
     steps, volumes, augmented = 3 * 2, 4, 1.2
     assert seconds(overview_epochs=3) - seconds() == pytest.approx(steps * volumes * augmented, abs=0.5)
-    labels = (2 + len(PLANES)) * 42 / 32  # all slices anew by the two first networks, and by those of cuts
+    labels = (2 + len(PLANES)) * 42 / CHUNK  # all slices anew by the two first networks, and by those of cuts
     assert seconds(orthogonal_epochs=3) - seconds() == pytest.approx(len(PLANES) * steps + labels, abs=0.5)
     every_cut_once = math.ceil(3 * 32 / 4)  # volumes, lines of a slice, cuts in a batch
     cuts = seconds(orthogonal_epochs=1, steps=0) - seconds(steps=0)

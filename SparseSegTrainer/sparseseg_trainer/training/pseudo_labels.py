@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..cleanup import keep_touching
 from ..ends import tapered, usual_tapers
-from ..prediction import probabilities, smooth_along_slices
+from ..prediction import CHUNK, probabilities, smooth_along_slices
 from ..propagation import propagate_labels
 from ..registration import displacement_fields
 from ..reporting import TimeLeft
@@ -22,8 +22,6 @@ from ..views import add_views
 from .data import PreparedCase
 from .fusion import blend, fuse, mark_disagreement
 from .loop import Run
-
-CHUNK = 32  # slices predicted at once
 
 
 def predicted(run: Run, network: nn.Module, numbers: Tensor) -> Tensor:

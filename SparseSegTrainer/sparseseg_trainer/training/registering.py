@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..registration import registration_loss, shipped_network
+from ..registration import folded, registration_loss, shipped_network
 from .loop import Run, Stage, train_stage
 from .sampling import draw
 from .supervised import steps_for
@@ -14,9 +14,9 @@ SMOOTHNESS = 1.0  # weight beside normalised cross-correlation, as in VoxelMorph
 
 
 def registration_network(run: Run) -> nn.Module:
-    """The network that propagates: as shipped, or trained further, as set."""
+    """The network that propagates, as shipped or trained further, as set; it cannot be trained any more."""
     shipped = shipped_network(run.device)
-    return tuned_network(run, shipped) if run.settings.registration == "tuned" else shipped
+    return folded(tuned_network(run, shipped) if run.settings.registration == "tuned" else shipped)
 
 
 def tuned_network(run: Run, network: nn.Module) -> nn.Module:

@@ -12,14 +12,13 @@ from torch import nn
 
 from ..cohort_grid import SMALLEST, CohortGrid
 from ..network_shape import NetworkShape, Overview
-from ..prediction import probabilities
+from ..prediction import CHUNK, probabilities
 from ..registration import registration_loss, shipped_network
 from ..reporting import Reporter
 from ..segmentation_network import PLANES, SegmentationNetwork, build_network
 from .augmentation import augment
 from .keys import PSEUDO_LABELED, SEMI_SUPERVISED
 from .losses import segmentation_loss
-from .pseudo_labels import CHUNK
 from .registering import SMOOTHNESS
 from .settings import TrainSettings
 from .supervised import semi_parts, semi_schedule, shape_of, steps_for
