@@ -122,10 +122,10 @@ BALANCED = PAPER | {
 FAST = BALANCED | {
     "pixels": 14000,
     "semi_scales": (0.75,),
-    "epochs": 20,
+    "epochs": 18,
     "baseline_epochs": 54,
     "reach": 8,
-    "orthogonal_epochs": 11,
+    "orthogonal_epochs": 10,
     "overview_epochs": 0,
     "target_augmentation": replace(AUGMENTATION, inversion=0.1),  # too few steps to learn from curves too
 }
