@@ -14,9 +14,8 @@ from typing import get_args
 import torch
 from torch import nn
 
-from ..case import refuse_same_folder
 from ..case_loop import summary_of
-from ..cohort import Cohort, read_cohort
+from ..cohort import Cohort, read_cohort, refuse_same_folder
 from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
 from ..errors import InputError, out_of_memory
