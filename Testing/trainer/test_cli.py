@@ -55,6 +55,8 @@ def test_a_command_that_does_not_exist_ends_with_status_2():
         (["propagate", "--out", "x"], "not clear what to propagate"),
         (["propagate", "--image", "i.nrrd", "--out", "x"], "not clear what to propagate"),
         (["propagate", "cohort", "--slice", "4", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "cohort", "--first", "0", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "cohort", "--axis", "0", "--out", "x"], "not clear what to propagate"),
         (["train", "nowhere", "--out", "x", "--set", "sed=1"], "Did you mean 'seed'?"),
         (["train", "nowhere", "--out", "x", "--set", "seed"], "--set NAME=VALUE"),
         (["train", "nowhere", "--out", "x", "--preset", "slow"], "fast, balanced, paper"),
