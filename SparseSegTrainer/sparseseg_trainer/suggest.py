@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .case import Case, CaseFailure
-from .case_loop import run_cases, summary_of
+from .case import Case
+from .case_loop import run_cases, some_left, summary_of
 from .cohort import read_cohort
 from .cohort_grid import match_brightness
 from .devices import choose_device
@@ -93,12 +93,10 @@ def suggest(
 
     def work(case: Case) -> list[Seen]:
         if loaded and case.axis is None and case.label is None:
-            case = replace(case, axis=loaded.info.axis, cohort=case.cohort)
+            case = replace(case, axis=loaded.info.axis)
         return _stacks(load_case(case, need_label=False), loaded, settings, reporter)
 
-    volumes = run_cases(source.cases, failed, work, "look", reporter)
-    if not volumes:
-        raise _no_case(failed)
+    volumes = some_left(run_cases(source.cases, failed, work, "look", reporter), failed)
     seen = [stack for volume in volumes for stack in volume]
     budget = settings.budget * (len(volumes) if settings.per_volume else 1)
     choices, features = _choose(seen, settings, budget, reporter)
@@ -227,8 +225,3 @@ def _check(settings: SuggestSettings) -> None:
     check_limits(settings, LIMITS)
     if settings.side % 32:
         raise InputError("bad_setting", f"The setting 'side' is {settings.side}.", "It has to be a multiple of 32.")
-
-
-def _no_case(failed: list[CaseFailure]) -> InputError:
-    reasons = " ".join(failure.message for failure in failed[:3])
-    return InputError("no_case", f"No case of the cohort can be used. {reasons}".strip(), "Correct the cohort.")

@@ -203,7 +203,7 @@ def _write_cache(
         label_file.open("wb") as labels,
     ):
         work = _appender(grid, spacings, images, labels, need_label)
-        prepared = some_left(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
+        prepared = some_left(run_cases([found.case for found in measured], failed, work, "prepare", reporter), failed)
     content = {
         "fingerprint": current,
         "grid": asdict(grid),
