@@ -162,6 +162,25 @@ def test_a_model_is_not_replaced_by_another_training(tiny_cohort, finished):
     assert (finished / "summary.json").exists()
 
 
+def test_a_model_without_its_training_is_not_replaced_by_resuming(tiny_cohort, finished):
+    (finished / "summary.json").unlink()  # as in a folder that a model of others was unpacked into
+    before = (finished / "weights.safetensors").read_bytes()
+    with pytest.raises(InputError, match="holds a model already"):
+        train(tiny_cohort, finished, TrainSettings(**TINY, seed=1), resume=True)
+    assert (finished / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "pseudo_labels/case0.nrrd", "checkpoint/epoch 3.pt"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_replaces_no_files_of_others(tiny_cohort, tmp_path, name, resume):
+    own = tmp_path / "project" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("work of hours")
+    with pytest.raises(InputError, match="would be lost"):
+        train(tiny_cohort, tmp_path / "project", TrainSettings(**TINY), resume=resume)
+    assert own.read_text() == "work of hours"
+
+
 def test_a_finished_training_is_not_done_again(tiny_cohort, finished):
     before = (finished / "weights.safetensors").stat().st_mtime_ns
     summary = train(tiny_cohort, finished, TrainSettings(**TINY), resume=True)

@@ -39,6 +39,8 @@ from .validation import figures as measured_figures
 from .validation import keep_aside, shown, write_picture
 from .views_training import final_shape
 
+# What a training leaves in its folder besides model.json
+WRITTEN = ("weights.safetensors", "training.csv", "training.png", "check.png", "README.md", "pseudo_labels")
 METHODS = {key: importlib.import_module(f".methods.{key}", __package__).train for key in get_args(Method)}
 
 
@@ -131,12 +133,27 @@ def _check_same(before: dict | None, described: dict, folder: Path) -> None:
 def _start_checkpoint(out: Path, work: Path, described: dict, resume: bool) -> None:
     """Note which training it is. Raises InputError if ``out`` holds another one, or anything that would be lost."""
     notes, begun = work / "training.json", any(work.glob("*.safetensors"))
-    if not resume and (begun or (out / "model.json").exists()):
-        raise _in_use(out, "an unfinished training" if begun else "a model")
+    if begun and not resume:
+        raise _in_use(out, "an unfinished training")
+    if (out / "model.json").exists() and not begun:
+        raise _in_use(out, "a model")
+    if not notes.exists():
+        _refuse_others(out, work)
     if begun and notes.exists():
         _check_same(json.loads(notes.read_text(encoding="utf-8")), described, work)
     else:
         write_text(notes, json.dumps(described))
+
+
+def _refuse_others(out: Path, work: Path) -> None:
+    """Raises InputError ("folder_in_use") if ``out``, where no training was begun, holds what one would replace."""
+    lost = [name for name in WRITTEN if (out / name).exists()]
+    if lost or (work.is_dir() and any(work.iterdir())):
+        raise InputError(
+            "folder_in_use",
+            f"{out} holds {lost[0] if lost else work.name}, which belongs to no training and would be lost.",
+            "Choose another folder for the model.",
+        )
 
 
 def _in_use(out: Path, what: str) -> InputError:
