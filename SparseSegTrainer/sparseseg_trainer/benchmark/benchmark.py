@@ -6,6 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from ..case import CaseFailure
 from ..case_loop import summary_of
 from ..devices import choose_device
@@ -42,7 +44,7 @@ def benchmark(
     """
     reporter, out = reporter or Reporter(), Path(out).absolute()
     for device in devices:
-        choose_device("cuda" if device.startswith("cuda:") else device)
+        _check_device(device)
     if at_a_time < 1:
         raise InputError("bad_setting", f"{at_a_time} cells at a time cannot run.", "Take 1 or more.")
     read = read_plan(plan, data)
@@ -63,6 +65,18 @@ def benchmark(
     reporter.progress("report", 1)
     done = sum(cell.is_done(out) for cell in every)
     return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / "report.html"))
+
+
+def _check_device(name: str) -> None:
+    """Raises InputError ("bad_device", "no_gpu") for a device that is not there: its cells would fail or use no GPU."""
+    kind, numbered, number = name.partition(":")
+    choose_device(kind if kind == "cuda" else name)
+    if numbered and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise InputError(
+            "bad_device",
+            f"There is no GPU '{name}' on this computer, which has {torch.cuda.device_count()}.",
+            "Count from cuda:0, or choose auto, cpu or cuda.",
+        )
 
 
 def _tasks(
