@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparseseg_trainer.case import FILE_NAME as TABLE
-from sparseseg_trainer.case import Case, cell, write_row
+from sparseseg_trainer.case import Case, cell, check_case_name, write_row
 from sparseseg_trainer.cohort import read_cohort, read_rows, write_rows
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.files import cannot_write, full_suffix
@@ -96,7 +96,8 @@ def labelsIn(folder: Path) -> list[Label]:
 
 
 def checkNew(folder: Path, name: str, rows: list[dict[str, str]]) -> None:
-    """Raises InputError ("duplicate_case") if the table has a case of this name."""
+    """Raises InputError ("bad_case_name", "duplicate_case") if there can be no case of this name, or is one already."""
+    check_case_name(name)
     if name.casefold() in (cell(row, "case").casefold() for row in rows):
         raise InputError(
             "duplicate_case",
