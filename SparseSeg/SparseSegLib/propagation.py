@@ -75,7 +75,7 @@ class PropagationJob(TemporaryJob):
         self.volumeNode = volumeNode
         self.segmentationNode = segmentationNode
         self.geometry = geometryOf(volumeNode)
-        self.axis = slice_axis(self.geometry) if axis is None else axis
+        self.axis = slice_axis(self.geometry, axis)
         self.segmentIds = list(segmentIds) or drawnSegmentIds(segmentationNode, volumeNode)
         label = readLabel(segmentationNode, self.segmentIds, volumeNode)
         self.annotated = tuple(annotatedSlices) or drawnSlices(label, self.axis, self._segments())

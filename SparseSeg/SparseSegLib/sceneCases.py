@@ -71,7 +71,7 @@ def addCase(
     """
     folder = Path(folder)
     checkNodes(volumeNode, segmentationNode)
-    axis = slice_axis(geometryOf(volumeNode)) if axis is None else axis
+    axis = slice_axis(geometryOf(volumeNode), axis)
     segmentIds = list(segmentIds) or drawnSegmentIds(segmentationNode, volumeNode)
     label = readLabel(segmentationNode, segmentIds, volumeNode)
     segments = segmentsOf(segmentationNode, segmentIds)
@@ -228,7 +228,7 @@ def _resultOf(folder: Path, name: str) -> Case | None:
 def _loadLabel(case: Case, path: Path, labels: Sequence[Label], volumeNode, segmentationNode) -> None:
     """Brings the label file into the segmentation, where the slices that the case says to be drawn count as such."""
     geometry = geometryOf(volumeNode)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     label = inOrder(read_label(path, geometry, case.name), labels)
     segmentIds = addSegments(segmentationNode, labels)
     writeLabel(label, segmentationNode, segmentIds, volumeNode, createEditorLogic(segmentationNode, volumeNode))

@@ -60,7 +60,7 @@ class SegmentJob(TemporaryJob):
             checkNodes(volumeNode, segmentationNode)
         self.volumeNode, self.segmentationNode = volumeNode, segmentationNode
         self.geometry = geometryOf(volumeNode)
-        self._axis = slice_axis(self.geometry) if axis is None else axis
+        self._axis = slice_axis(self.geometry, axis)
         self._saveStateForUndo = saveStateForUndo
         super().__init__()
         writeVolume(volumeNode, self.folder / "volume.nrrd")

@@ -81,7 +81,7 @@ def _drawn_values(case: Case) -> tuple[int, ...]:
     if case.label is None:
         return ()
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     return label_values(read_drawn_slices(case, geometry, axis)[0])
 
 

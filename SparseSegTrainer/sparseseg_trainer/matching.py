@@ -34,7 +34,7 @@ def read_reference(case: Case) -> Reference:
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no reference.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     label = to_slices(read_label(case.label, geometry, case.name), axis)
     if case.annotated_slices is not None and len(case.annotated_slices) < len(label):
         drawn = len(case.annotated_slices)

@@ -193,7 +193,7 @@ def _sparse_case(
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no label.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     dense, drawn = read_drawn_slices(replace(case, other_slices=()), geometry, axis)
     ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
     if slices.strip() == "all":  # a dense label stays one: nothing says that other slices are unknown

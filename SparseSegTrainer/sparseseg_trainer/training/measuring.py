@@ -36,7 +36,7 @@ class MeasuredCase:
     def of(cls, case: Case) -> MeasuredCase:
         """Reads the header. Raises InputError as ``read_geometry`` does."""
         geometry = read_geometry(case.image, case.name)
-        axis = slice_axis(geometry) if case.axis is None else case.axis
+        axis = slice_axis(geometry, case.axis)
         count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
         return cls(case, geometry, axis, count, (rows, columns), slice_spacing(geometry, axis)[1:])
 

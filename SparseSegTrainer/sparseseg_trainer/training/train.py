@@ -242,10 +242,8 @@ def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures:
 def _common_axis(data: PreparedCohort, source: Cohort) -> int | None:
     """None if every case was cut along its axis of largest spacing, else the axis that most were cut along."""
     axes = {case.name: case.axis for case in data.cases}
-    default = {
-        case.name: slice_axis(read_geometry(case.image, case.name)) for case in source.cases if case.name in axes
-    }
-    if axes == default:
+    named = [case for case in source.cases if case.name in axes and case.axis is not None]
+    if all(case.axis == slice_axis(read_geometry(case.image, case.name)) for case in named):
         return None
     chosen = list(axes.values())
     return max(set(chosen), key=chosen.count)
