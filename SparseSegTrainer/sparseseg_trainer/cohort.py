@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .case import COLUMNS, FILE_NAME, LABELS_FOLDER, Case, CaseFailure, cell, read_row, write_row
 from .errors import InputError
-from .files import write_text
+from .files import csv_text, write_text
 from .labels import FILE_NAME as LABELS_FILE
 from .labels import Label, default_label, read_labels, write_labels
 from .reporting import Reporter
@@ -151,11 +151,7 @@ def write_rows(folder: Path, rows: Iterable[dict[str, str]]) -> None:
     """
     rows = list(rows)
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name is not None)])
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(Path(folder) / FILE_NAME, table.getvalue())
+    write_text(Path(folder) / FILE_NAME, csv_text([columns, *([row.get(name) for name in columns] for row in rows)]))
 
 
 def refuse_same_folder(cohort: Path, out: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +78,13 @@ def cannot_write(path: Path, reason: str = "") -> InputError:
         f"{path} could not be written: {reason or 'the file is incomplete'}.",
         "Check that the folder exists and that you may write to it, or choose another output folder.",
     )
+
+
+def csv_text(rows: Iterable[Iterable]) -> str:
+    """The rows as CSV, with line feeds."""
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:

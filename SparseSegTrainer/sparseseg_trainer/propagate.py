@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from .correction import corrected
 from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
-from .files import require_writable, write_text
+from .files import csv_text, require_writable, write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -137,9 +135,7 @@ def propagate(
 
     def write(done: list[Case]) -> dict:
         write_cohort(out, done, given.labels)
-        table = io.StringIO(newline="")
-        csv.writer(table, lineterminator="\n").writerows([("case", "slice", "confidence"), *confidence])
-        write_text(out / "confidence.csv", table.getvalue())
+        write_text(out / "confidence.csv", csv_text([("case", "slice", "confidence"), *confidence]))
         summary = summary_of(len(done), failed, out=str(out))
         write_text(out / "report.json", json.dumps(summary, indent=2))
         return summary

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from .cohort import CaseFailure, Cohort, label_path, read_cohort, refuse_to_repl
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .errors import InputError
-from .files import full_suffix, write_text
+from .files import csv_text, full_suffix, write_text
 from .labels import Label
 from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
@@ -80,7 +78,7 @@ def segment(
 
     def write(done: list[Case]) -> dict:
         write_cohort(out, done, list(info.labels))
-        _write_volumes(out, rows)
+        write_text(out / "volumes.csv", csv_text([("case", "label", "ml"), *rows]))
         return summary_of(len(done), failed, out=str(out))
 
     return run_and_write(cohort.cases, failed, work, "segment", reporter, write)
@@ -182,10 +180,3 @@ def _volumes(volume: SparseVolume, values: np.ndarray, labels: Sequence[Label], 
         )
     milliliters = math.prod(volume.spacing) / 1000
     return [[volume.case.name, name, f"{count * milliliters:.3f}"] for name, count in found]
-
-
-def _write_volumes(out: Path, rows: list[list[str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([["case", "label", "ml"], *rows])
-    write_text(out / "volumes.csv", text.getvalue())

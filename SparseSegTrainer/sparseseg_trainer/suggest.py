@@ -6,8 +6,6 @@ weighted by how much of each slice the model expects to have wrong: then the gai
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from .cohort import read_cohort
 from .cohort_grid import match_brightness
 from .devices import choose_device
 from .errors import InputError
-from .files import write_text
+from .files import csv_text, write_text
 from .models import Model, load_model
 from .network_shape import check_limits
 from .reporting import Reporter
@@ -109,7 +107,8 @@ def suggest(
         reporter.warn("Every slice is known already: there is none to suggest.")
     fields = {"suggestions": suggestions, "features": features}
     if out:
-        write_text(Path(out), _csv(suggestions))
+        rows = [(number, *found.values()) for number, found in enumerate(suggestions, 1)]
+        write_text(Path(out), csv_text([("order", "case", "axis", "slice", "gain"), *rows]))
         fields["out"] = str(out)
     return summary_of(len(volumes), failed, **fields)
 
@@ -210,14 +209,6 @@ def _expected_errors(volume: SparseVolume, model: Model, absent: np.ndarray, rep
         places = (np.arange(count) + 0.5) * len(area) / count - 0.5  # rows of the image on the model's grid
         found.append(np.interp(places, np.arange(len(area)), area))
     return found
-
-
-def _csv(suggestions: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["order", "case", "axis", "slice", "gain"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"order": number, **found} for number, found in enumerate(suggestions, 1))
-    return text.getvalue()
 
 
 def _check(settings: SuggestSettings) -> None:
