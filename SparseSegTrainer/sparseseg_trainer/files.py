@@ -24,6 +24,13 @@ def full_suffix(path: Path) -> str:
     return next((suffix for suffix in double if name.endswith(suffix)), path.suffix.lower())
 
 
+def bare_name(path: Path) -> str:
+    """The name of a file without ``full_suffix``, or of a folder; what is nothing but a suffix is the name itself."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.name[: len(path.name) - len(full_suffix(path))] or path.name
+
+
 def require(path: Path, subject: str) -> None:
     """Raises InputError ("missing_file"), beginning with ``subject``, if there is no such file or folder."""
     if not path.exists():

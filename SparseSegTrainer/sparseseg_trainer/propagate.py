@@ -20,7 +20,7 @@ from .correction import corrected
 from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
-from .files import csv_text, require_writable, write_text
+from .files import bare_name, csv_text, require_writable, write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -174,7 +174,7 @@ def propagate_file(
 
     result = _propagate_into(out, volume, cohort, settings, reporter)
     if settings.probabilities:
-        _write_probabilities(volume, result, out.with_name(out.name.split(".")[0] + "_probability"), cohort)
+        _write_probabilities(volume, result, out.with_name(f"{bare_name(out)}_probability"), cohort)
     return summary_of(1, [], label=str(out), confidence=_rounded(result))
 
 

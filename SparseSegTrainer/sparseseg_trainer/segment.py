@@ -17,7 +17,7 @@ from .cohort import CaseFailure, Cohort, label_path, read_cohort, refuse_to_repl
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .errors import InputError
-from .files import csv_text, full_suffix, write_text
+from .files import bare_name, csv_text, write_text
 from .labels import Label
 from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
@@ -91,8 +91,7 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
         return read_cohort(paths[0])
     cases, failed = {}, []
     for path in paths:
-        name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.resolve().name
-        name = name or path.name  # of a file that is called .nii.gz
+        name = bare_name(path)
         try:
             check_case_name(name)
             if name in cases:
