@@ -45,6 +45,14 @@ def test_a_name_that_is_taken_and_a_method_that_does_not_fit_are_told_before_the
     assert "case0 is not drawn on all slices" in panel.ui.trainButton.toolTip
 
 
+def test_the_name_that_is_proposed_is_free_whatever_the_folder_of_the_cohort_is_called(a_window, panel, tmp_path):
+    writeCohort(tmp_path / "hearts [2024]")
+    (panel.folder / "hearts [2024]").mkdir(parents=True)
+    a_window.settings.cohortFolder = str(tmp_path / "hearts [2024]")
+    a_window.update()
+    assert panel.ui.nameEdit.text == "hearts [2024] 2" and panel.ui.trainButton.enabled
+
+
 def test_time_and_memory_are_estimated_before_the_start(a_window, panel, a_cohort):
     click(panel.ui.estimateButton)
     assert finish(a_window) == "Done."

@@ -26,11 +26,9 @@ class VolumePanel(Panel):
         self._updating = False
         self.strip = SliceStrip(self.ui.strip, self.goTo)
         self.ui.volumeSelector.setMRMLScene(slicer.mrmlScene)
-        self.ui.fileButton.connect("clicked(bool)", self.onFileClicked)
-        self.ui.dicomButton.connect("clicked(bool)", self.onDicomClicked)
         self.ui.axisSelector.connect("currentIndexChanged(int)", self.onAxisChanged)
         self.ui.sliceSpinBox.connect("valueChanged(int)", self.onSliceChanged)
-        self.ui.showButton.connect("clicked(bool)", self.onShowClicked)
+        self.connectButtons("file", "dicom", "show")
 
     def obstacle(self) -> str:
         return self.window.volumeObstacle
