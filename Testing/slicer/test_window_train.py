@@ -9,6 +9,7 @@ pytest.importorskip("PySide6")
 
 from windows import TINY, answering, click, finish, panelOf, reopened, waitFor, writeCohort  # noqa: E402
 
+from sparseseg_trainer.errors import InputError  # noqa: E402
 from sparseseg_trainer.model_info import read_info  # noqa: E402
 
 
@@ -138,6 +139,22 @@ def test_a_training_that_is_refused_leaves_nothing_and_may_be_started_again(a_wi
     assert finish(a_window) == "No case can be used. Look at them."
     assert not (panel.folder / "cohort").exists()
     assert panel.ui.trainButton.enabled and not panel.ui.unfinishedWidget.visible
+
+
+@pytest.mark.parametrize("code", ["other_training", "bad_setting"])
+def test_a_training_that_was_not_resumed_with_other_settings_still_has_its_own(tmp_path, a_trainer_that, code):
+    from SparseSegLib.training import TrainingJob, begun
+
+    model, cohort = tmp_path / "model", tmp_path / "cohort"
+    TrainingJob(cohort, model, {"preset": "fast"})
+    (model / "checkpoint").mkdir()
+    (model / "checkpoint/semi.safetensors").touch()
+    a_trainer_that(REFUSES.replace("no_case", code))
+    job = TrainingJob(cohort, model, {"preset": "paper"}, resume=True)
+    job.start()
+    with pytest.raises(InputError):
+        job.wait()
+    assert begun(model) == (cohort, {"preset": "fast"})
 
 
 def test_a_closed_scene_leaves_the_training_running_and_the_curves_come_back(a_window, panel):
