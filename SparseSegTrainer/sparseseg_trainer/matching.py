@@ -63,3 +63,11 @@ def read_prediction(predictions: Cohort, reference: Reference) -> np.ndarray:
             "Segment this case too, or leave it out of the reference.",
         )
     return to_slices(read_label(case.label, reference.geometry, name), reference.axis)
+
+
+def shown_prediction(predictions: Cohort, reference: Reference) -> np.ndarray:
+    """As ``read_prediction``; empty where that raises: the tables count the case, its reference alone is shown."""
+    try:
+        return read_prediction(predictions, reference)
+    except InputError:
+        return np.zeros_like(reference.label)

@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects
 from . import figures
 from .cohort import Case, Cohort
 from .errors import InputError
-from .matching import read_prediction, read_reference
+from .matching import read_reference, shown_prediction
 from .reporting import Reporter
 from .scores import METRICS, CaseScores
 from .slices import normalise, slice_axes, slice_axis, slice_spacing, to_slices
@@ -59,10 +59,7 @@ def case_pictures(truth: Cohort, predicted: Cohort, scores: list[CaseScores], re
 
 def _draw_case(case: Case, predicted: Cohort) -> bytes:
     reference = read_reference(case)
-    try:
-        prediction = read_prediction(predicted, reference)
-    except InputError:  # reported with the scores; the reference alone is shown
-        prediction = np.zeros_like(reference.label)
+    prediction = shown_prediction(predicted, reference)
     view = View.of(reference.label, prediction, geometry=reference.geometry, axis=reference.axis)
     contours = [
         (figures.REFERENCE, view.of_volume(reference.label)),

@@ -59,6 +59,7 @@ def benchmark(
         failed += run_tasks(tasks, devices, at_a_time, partial(_tell, reporter), reporter)
     every = [cell for some in cells for cell in some]
     sections = [_section(read, folder, some, out, reporter) for folder, some in zip(folders, cells, strict=True)]
+    write_tables([section.tables for section in sections], out / "tables")
     write_cases(out / "cases.csv", every, out)
     write_figures([picture for section in sections for picture in section.pictures], out / "figures")
     write_text(out / "report.html", benchmark_page(read, sections, every, _failures(every, failed, out), out))
@@ -114,10 +115,9 @@ def _tell(reporter: Reporter, task: Task, result: dict) -> None:
 
 
 def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporter: Reporter) -> Section:
-    """Reads what the cells of a data set found, and writes its tables."""
+    """What the report says of what the cells of a data set found."""
     rows = read_rows(cells, out)
     tables = make_tables(plan, data.data.name, rows, read_labels(data.folder))
-    write_tables(tables, out / "tables")
     shown = [row for row in rows if row.done]
     pictures = pictures_or_none(partial(_pictures, plan, data, shown, out, reporter), reporter)
     return Section(data.data.name, _notes(data, cells), tables, pictures)

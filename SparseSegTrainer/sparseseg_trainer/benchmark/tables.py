@@ -12,7 +12,7 @@ from ..files import csv_text, write_text
 from ..labels import Label
 from ..report import SIGNIFICANT
 from ..scores import ALL_METRICS, MEAN, SUMMED, UNITS, rows_of
-from .cells import slug
+from .cells import slug, told_apart
 from .plan import Plan, TablePlan
 from .results import Row
 
@@ -150,10 +150,11 @@ def _labels(columns: Iterable[Column]) -> dict[int | str, str]:
     return {column.label: column.group for column in columns}
 
 
-def write_tables(tables: list[Table], folder: Path) -> None:
-    """Every table as NAME.md, NAME.csv and NAME.tex."""
-    for number, table in enumerate(tables, 1):
-        name = slug(f"table{number}", table.title)
+def write_tables(by_data: list[list[Table]], folder: Path) -> None:
+    """Every table of every data set as NAME.md, NAME.csv and NAME.tex."""
+    numbered = [(number, table) for tables in by_data for number, table in enumerate(tables, 1)]
+    names = told_apart(slug(f"table{number}", table.title) for number, table in numbered)
+    for (_, table), name in zip(numbered, names, strict=True):
         write_text(folder / f"{name}.md", to_markdown(table))
         write_text(folder / f"{name}.csv", to_csv(table))
         write_text(folder / f"{name}.tex", to_latex(table))
