@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparseseg_trainer.case import FILE_NAME as TABLE
-from sparseseg_trainer.case import Case, cell, write_row
+from sparseseg_trainer.case import Case, cell, check_case_name, write_row
 from sparseseg_trainer.cohort import read_cohort, read_rows, write_rows
 from sparseseg_trainer.errors import InputError
-from sparseseg_trainer.files import cannot_write, full_suffix
+from sparseseg_trainer.files import bare_name, cannot_write, full_suffix
 from sparseseg_trainer.labels import FILE_NAME as LABELS_FILE
 from sparseseg_trainer.labels import Label, read_labels
 from sparseseg_trainer.volumes import read_geometry
@@ -36,7 +36,7 @@ def addFiles(folder: Path, paths: Iterable[Path]) -> tuple[list[str], list[Input
     added, refused = [], []
     for path in _images(paths):
         try:
-            name = _nameOf(path)
+            name = fileName(bare_name(path))
             checkNew(folder, name, rows)
             read_geometry(path, name)
         except InputError as error:
@@ -96,7 +96,8 @@ def labelsIn(folder: Path) -> list[Label]:
 
 
 def checkNew(folder: Path, name: str, rows: list[dict[str, str]]) -> None:
-    """Raises InputError ("duplicate_case") if the table has a case of this name."""
+    """Raises InputError ("bad_case_name", "duplicate_case") if there can be no case of this name, or is one already."""
+    check_case_name(name)
     if name.casefold() in (cell(row, "case").casefold() for row in rows):
         raise InputError(
             "duplicate_case",
@@ -120,8 +121,3 @@ def _images(paths: Iterable[Path]) -> list[Path]:
         files = sorted(file for file in path.iterdir() if full_suffix(file) in IMAGES) if path.is_dir() else []
         found += files or [path]
     return found
-
-
-def _nameOf(path: Path) -> str:
-    name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.resolve().name
-    return fileName(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import slicer
@@ -22,14 +21,15 @@ from .volumeFiles import geometryOf
 SEGMENTATION, DICOM = ".seg.nrrd", ".dcm"
 
 
-def exportSegmentation(segmentationNode, volumeNode, path: Path, segmentIds: Sequence[str] = ()) -> None:
-    """Writes the segments (default: all that are not empty) on the volume's grid; the suffix gives the format.
+def exportSegmentation(segmentationNode, volumeNode, path: Path) -> None:
+    """Writes the segments; the suffix gives the format.
 
-    A .seg.nrrd file keeps names, colors, terminology and overlaps; label maps have the values 1, 2, ... in the order
-    of the segments. Raises InputError ("nothing_drawn", "overlap", "bad_suffix", "no_space", "cannot_write").
+    A .seg.nrrd file is Slicer's own, with names, colors, terminology and overlaps; label maps are on the volume's grid
+    and have the values 1, 2, ... in the order of the segments that are not empty. Raises InputError ("nothing_drawn",
+    "overlap", "bad_suffix", "no_space", "cannot_write").
     """
     path = Path(path)
-    segmentIds = _checked(segmentationNode, volumeNode, segmentIds)
+    segmentIds = _checked(segmentationNode, volumeNode)
     if full_suffix(path) not in WRITABLE:
         raise InputError(
             "bad_suffix",
@@ -43,14 +43,14 @@ def exportSegmentation(segmentationNode, volumeNode, path: Path, segmentIds: Seq
 
 
 class DicomExportJob(TemporaryJob):
-    """The segments as a DICOM Segmentation object, written by the trainer (highdicom) in a process of its own.
+    """The segments that are not empty as a DICOM Segmentation object.
 
-    ``finish`` returns the path of the file.
+    The trainer writes it (highdicom) in a process of its own. ``finish`` returns the path of the file.
     """
 
-    def __init__(self, segmentationNode, volumeNode, path: Path, segmentIds: Sequence[str] = ()):
+    def __init__(self, segmentationNode, volumeNode, path: Path):
         """Raises InputError for nodes that cannot be exported, and for a volume that is no DICOM series."""
-        segmentIds = _checked(segmentationNode, volumeNode, segmentIds)
+        segmentIds = _checked(segmentationNode, volumeNode)
         files = seriesFiles(volumeNode)
         label = readLabel(segmentationNode, segmentIds, volumeNode)
         super().__init__()
@@ -74,7 +74,7 @@ def hasSlicersExporter() -> bool:
 
 def exportWithSlicer(segmentationNode, volumeNode, path: Path) -> None:
     """Writes a DICOM Segmentation object with Slicer's own exporter. Raises InputError if it writes nothing."""
-    _checked(segmentationNode, volumeNode, ())
+    _checked(segmentationNode, volumeNode)
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
     item = hierarchy.GetItemByDataNode(segmentationNode)
     hierarchy.SetItemParent(item, hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volumeNode)))
@@ -122,9 +122,10 @@ def _isDicom(file: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def _checked(segmentationNode, volumeNode, segmentIds: Sequence[str]) -> list[str]:
+def _checked(segmentationNode, volumeNode) -> list[str]:
+    """The segments that are not empty. Raises InputError for nodes that cannot be exported."""
     checkNodes(volumeNode, segmentationNode)
-    segmentIds = list(segmentIds) or drawnSegmentIds(segmentationNode, volumeNode)
+    segmentIds = drawnSegmentIds(segmentationNode, volumeNode)
     if not segmentIds:
         raise InputError(
             "nothing_drawn",

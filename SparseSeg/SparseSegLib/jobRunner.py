@@ -141,7 +141,7 @@ class JobRunner:
     def _end(self) -> None:
         """Brings the result where it belongs, and tells who has started the job."""
         self._timer.stop()
-        self._keepLog()
+        self._lines.append(self._written())  # some jobs remove their folder when they have ended
         job, self.job = self.job, None
         self._showRunning(False)
         _onEvent, onFinished, onFailed = self._callbacks
@@ -185,10 +185,6 @@ class JobRunner:
             text = "\n".join([*self._lines, self._written()])
             if text != self.ui.log.plainText:
                 self.ui.log.plainText = text
-
-    def _keepLog(self) -> None:
-        """Some jobs remove their folder when they have ended: what was written there stays on view."""
-        self._lines.append(self._written())
 
     def _written(self) -> str:
         if self.job is None:

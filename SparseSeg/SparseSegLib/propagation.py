@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +11,17 @@ import numpy as np
 
 from sparseseg_trainer.cohort import Case, write_cohort
 from sparseseg_trainer.errors import InputError
-from sparseseg_trainer.files import write_text
 from sparseseg_trainer.slices import slice_axis, to_slices
 from sparseseg_trainer.volumes import read_image, read_label, write_label
 
 from .dependencies import checkTorch
 from .drawnSlices import checksumsOf, concernedSlices, drawnSlices, markPropagated
+from .job import writeJob
 from .nodeChecks import checkNodes
-from .segments import createEditorLogic, drawnSegmentIds, labelsOf, readLabel, writeLabel
+from .segments import createEditorLogic, drawnSegmentIds, labelsOf, readLabel, segmentsOf, writeLabel
 from .temporaryJob import TemporaryJob
 from .translation import tr as _
-from .volumeFiles import geometryOf, writeVolume
+from .volumeFiles import caseName, geometryOf, writeVolume
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class PropagationJob(TemporaryJob):
         self.volumeNode = volumeNode
         self.segmentationNode = segmentationNode
         self.geometry = geometryOf(volumeNode)
-        self.axis = slice_axis(self.geometry) if axis is None else axis
+        self.axis = slice_axis(self.geometry, axis)
         self.segmentIds = list(segmentIds) or drawnSegmentIds(segmentationNode, volumeNode)
         label = readLabel(segmentationNode, self.segmentIds, volumeNode)
         self.annotated = tuple(annotatedSlices) or drawnSlices(label, self.axis, self._segments())
@@ -105,8 +103,7 @@ class PropagationJob(TemporaryJob):
         self._saveStateForUndo = saveStateForUndo or self.editorLogic.SaveStateForUndo
         self._stateSaved = False
         self._onInstant = onInstant
-        # The case is named after the volume, in letters that a file name may have.
-        self._case = re.sub(r"[^\w.-]", "_", volumeNode.GetName()).strip("._") or "volume"
+        self._case = caseName(volumeNode)
         super().__init__()
         self._write(label, extent, settings or {})
 
@@ -135,7 +132,7 @@ class PropagationJob(TemporaryJob):
         return PropagationResult(len(confidence), concerned, probability)
 
     def _segments(self) -> list:
-        return [self.segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in self.segmentIds]
+        return segmentsOf(self.segmentationNode, self.segmentIds)
 
     def _write(self, label, extent: dict, settings: dict) -> None:
         """Writes the job folder: a cohort of one case, whose label has only the annotated slices."""
@@ -144,8 +141,7 @@ class PropagationJob(TemporaryJob):
         write_label(labelFile, label, self.geometry)
         case = Case(self._case, image, labelFile, self.annotated, self.axis, **extent)
         write_cohort(self.folder / "cohort", [case], labelsOf(self.segmentationNode, self.segmentIds))
-        job = {"schema": 1, "kind": "propagate", "settings": settings, "cohort": "cohort", "out": "out"}
-        write_text(self.folder / "job.json", json.dumps(job, indent=2))
+        writeJob(self.folder, "propagate", settings, cohort="cohort", out="out")
 
     def _import(self, path: Path) -> None:
         """Brings a label file into the segments, as one step of undo for the whole job."""
@@ -169,6 +165,7 @@ class PropagationJob(TemporaryJob):
             return _("The volume or the segments were removed during the propagation.")
         try:
             checkNodes(self.volumeNode, self.segmentationNode)
+            readLabel(self.segmentationNode, self.segmentIds, self.volumeNode)  # segments may overlap by now
         except InputError as error:
             return error.message
         if geometryOf(self.volumeNode) != self.geometry:

@@ -11,6 +11,7 @@ import slicer
 
 from sparseseg_trainer.case import Case, cell, write_row
 from sparseseg_trainer.cohort import read_cohort, write_rows
+from sparseseg_trainer.dicom import series_files
 from sparseseg_trainer.errors import InputError
 from sparseseg_trainer.labels import Label, write_labels
 from sparseseg_trainer.slices import slice_axis, to_slices
@@ -65,12 +66,12 @@ def addCase(
     says that every slice is drawn or known to be empty: the case is a reference to measure results by. ``axis``
     (0, 1, 2) is the slice axis. ``extent`` are the fields first_slice, last_slice, reaches_first, reaches_last of
     ``Case``. A case that was opened from this cohort is saved again: its image stays, its label is replaced.
-    Raises InputError for nodes that cannot be worked on, if nothing is drawn, if another case has the name, and for a
-    case with slices across other axes, which the scene does not keep.
+    Raises InputError for nodes that cannot be worked on, if nothing is drawn, if another case has the name or it cannot
+    be a file name, and for a case with slices across other axes, which the scene does not keep.
     """
     folder = Path(folder)
     checkNodes(volumeNode, segmentationNode)
-    axis = slice_axis(geometryOf(volumeNode)) if axis is None else axis
+    axis = slice_axis(geometryOf(volumeNode), axis)
     segmentIds = list(segmentIds) or drawnSegmentIds(segmentationNode, volumeNode)
     label = readLabel(segmentationNode, segmentIds, volumeNode)
     segments = segmentsOf(segmentationNode, segmentIds)
@@ -101,13 +102,13 @@ def addCase(
     )
     _writeLabels(case, label, geometryOf(volumeNode), labels)
     write_labels(folder, labels)
-    new = write_row(case, folder)
+    new, before = write_row(case, folder), cell(old or {}, "label")
     if old is None:
         rows.append(new)
     else:
-        _removeLabel(folder, old)
         old.update(new | {"group": old.get("group", "")})
     write_rows(folder, rows)
+    _removeLabel(folder, before)  # last: until now the table named it
     _mark(volumeNode, folder, name)
     return name
 
@@ -195,16 +196,16 @@ def _writeLabels(case: Case, label: np.ndarray, geometry, labels: Sequence[Label
         write_label(whole, label, geometry, labels)
 
 
-def _removeLabel(folder: Path, row: dict[str, str]) -> None:
-    """Removes the label of a case that is saved again, if it lies in the cohort."""
-    path = (folder / cell(row, "label")).resolve()
-    if cell(row, "label") and path.parent == (folder / "labels").resolve():
+def _removeLabel(folder: Path, label: str) -> None:
+    """Removes the file that the table had as the label of a case (empty: none), if it lies in the cohort."""
+    path = (folder / label).resolve()
+    if label and path.parent == (folder / "labels").resolve():
         path.unlink(missing_ok=True)
 
 
 def _loadImage(case: Case):
-    """The case's volume as a node. Raises InputError ("not_an_image")."""
-    path = sorted(case.image.iterdir())[0] if case.image.is_dir() else case.image
+    """The case's volume as a node. Raises InputError ("not_an_image", "several_series")."""
+    path = series_files(case.image, f"Case {case.name}")[0] if case.image.is_dir() else case.image
     try:
         volumeNode = slicer.util.loadVolume(str(path), {"name": case.name, "singleFile": False})
     except RuntimeError as error:
@@ -227,7 +228,7 @@ def _resultOf(folder: Path, name: str) -> Case | None:
 def _loadLabel(case: Case, path: Path, labels: Sequence[Label], volumeNode, segmentationNode) -> None:
     """Brings the label file into the segmentation, where the slices that the case says to be drawn count as such."""
     geometry = geometryOf(volumeNode)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     label = inOrder(read_label(path, geometry, case.name), labels)
     segmentIds = addSegments(segmentationNode, labels)
     writeLabel(label, segmentationNode, segmentIds, volumeNode, createEditorLogic(segmentationNode, volumeNode))

@@ -54,13 +54,10 @@ class SegmentJob(TemporaryJob):
         InputError for volumes and models that cannot be used.
         """
         self.labels = list(read_info(model).labels)
-        if segmentationNode is None:
-            checkVolume(volumeNode)
-        else:
-            checkNodes(volumeNode, segmentationNode)
         self.volumeNode, self.segmentationNode = volumeNode, segmentationNode
+        self._check()
         self.geometry = geometryOf(volumeNode)
-        self._axis = slice_axis(self.geometry) if axis is None else axis
+        self._axis = slice_axis(self.geometry, axis)
         self._saveStateForUndo = saveStateForUndo
         super().__init__()
         writeVolume(volumeNode, self.folder / "volume.nrrd")
@@ -91,10 +88,22 @@ class SegmentJob(TemporaryJob):
         markPropagated(label, self._axis, segmentsOf(node, segmentIds), [{}] * len(segmentIds), (), "")
         return NewSegments(node, segmentIds)
 
+    def _check(self) -> None:
+        """Raises InputError for nodes that cannot be worked on."""
+        if self.segmentationNode is None:
+            checkVolume(self.volumeNode)
+        else:
+            checkNodes(self.volumeNode, self.segmentationNode)
+
     def _isChanged(self) -> bool:
         """Whether the nodes were removed or moved while the job ran."""
-        removed = any(node and node.GetScene() is None for node in (self.volumeNode, self.segmentationNode))
-        return removed or geometryOf(self.volumeNode) != self.geometry
+        if any(node and node.GetScene() is None for node in (self.volumeNode, self.segmentationNode)):
+            return True
+        try:
+            self._check()
+        except InputError:
+            return True
+        return geometryOf(self.volumeNode) != self.geometry
 
 
 class CohortSegmentJob(TemporaryJob):

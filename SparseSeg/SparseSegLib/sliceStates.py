@@ -14,7 +14,7 @@ from sparseseg_trainer.slices import to_slices
 from .drawnSlices import drawnSlices
 from .nodeChecks import checkNodes
 from .parameterNode import UNMARKED, CaseParameters, sliceCount
-from .segments import drawnSegmentIds, readLabel
+from .segments import drawnSegmentIds, readLabel, segmentsOf
 
 CHECK_BELOW = 0.6  # confidence of slices that are worth a look
 REACH = 10.0  # slices from an annotated one over which confidence falls to about 1/e
@@ -46,7 +46,7 @@ class SliceStates:
             label = readLabel(case.segmentation, segmentIds, case.volume)
         except InputError as error:
             return cls(count, obstacle=str(error))
-        segments = [case.segmentation.GetSegmentation().GetSegment(segmentId) for segmentId in segmentIds]
+        segments = segmentsOf(case.segmentation, segmentIds)
         filled = np.flatnonzero(to_slices(label, case.axis).any(axis=(1, 2)))
         return cls(count, drawnSlices(label, case.axis, segments), tuple(map(int, filled)))
 

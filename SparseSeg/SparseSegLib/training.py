@@ -41,6 +41,8 @@ class TrainingJob(Job):
         self.modelFolder = modelFolder
         super().__init__(modelFolder / JOB)
         self.client.folder.mkdir(parents=True, exist_ok=True)
+        job = self.client.folder / "job.json"
+        self._before = job.read_bytes() if job.is_file() else None  # of the training that is to go on
         paths = {"cohort": Path(cohortFolder).absolute(), "out": modelFolder.absolute(), "resume": resume}
         writeJob(self.client.folder, "train", settings or {}, **paths)
 
@@ -59,11 +61,18 @@ class TrainingJob(Job):
             result = self.client.result()
         except InputError as error:
             reached = any((self.modelFolder / "checkpoint").glob("*.safetensors"))
-            if error.code not in ("internal", "trainer_stopped") and not reached:
-                discardTraining(self.modelFolder)
+            if error.code not in ("internal", "trainer_stopped"):
+                self._refused(reached)
             raise
         shutil.rmtree(self.client.folder, ignore_errors=True)
         return result
+
+    def _refused(self, reached: bool) -> None:
+        """The training did not begin: one that has reached something can go on with the settings that it has."""
+        if not reached:
+            discardTraining(self.modelFolder)
+        elif self._before:
+            (self.client.folder / "job.json").write_bytes(self._before)
 
 
 def begun(modelFolder: Path) -> tuple[Path, dict]:

@@ -37,4 +37,4 @@ def caseName(volumeNode) -> str:
 
 def fileName(text: str) -> str:
     """``text`` in letters that a file name may have."""
-    return re.sub(r"[^\w.-]", "_", text).strip("._") or "volume"
+    return re.sub(r"\.+", ".", re.sub(r"[^\w.-]", "_", text)).strip("._") or "volume"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import qt
 import slicer
 import vtk
@@ -10,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from sparseseg_trainer.errors import InputError
 
+from .cohortTable import CaseRow, readTable
 from .jobRunner import JobRunner
 from .machineSettings import MachineSettings
 from .nodeChecks import checkVolume
@@ -79,6 +82,18 @@ class Window(VTKObservationMixin):
         self.parameters.volume = volumeNode
         self.update()
         return self.case
+
+    def cohortRows(self) -> list[CaseRow]:
+        """The cases of the chosen cohort; none if its table cannot be read, as the cohort's panel then says."""
+        try:
+            return readTable(Path(self.settings.cohortFolder)) if self.settings.cohortFolder else []
+        except InputError:
+            return []
+
+    def saveStateForUndo(self, segmentationNode) -> None:
+        """Lets the editor's Undo come back to this state, unless it has turned to another segmentation meanwhile."""
+        if self.editor.segmentationNode() == segmentationNode:  # else the editor has forgotten its history of it
+            self.editor.saveStateForUndo()
 
     def update(self) -> None:
         """Shows the present state in all panels."""

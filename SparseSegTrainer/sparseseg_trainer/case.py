@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .cohort import Cohort
 
 FILE_NAME = "cohort.csv"
+LABELS_FOLDER = "labels"  # of results
 COLUMNS = (
     "case",
     "image",
@@ -121,16 +122,6 @@ def check_case_name(name: str) -> None:
             "bad_case_name",
             f"The case name {name!r} cannot be a file name.",
             "Use letters, digits, spaces, '-', '_' and single dots.",
-        )
-
-
-def refuse_same_folder(cohort: Path, out: Path) -> None:
-    """Raises InputError ("same_folder") if results would go into the folder of the cohort and replace what is there."""
-    if (out / FILE_NAME).is_file() and out.resolve() == cohort.resolve():
-        raise InputError(
-            "same_folder",
-            f"The results would go into {out}, the folder of the cohort itself, and replace files of it.",
-            "Choose another folder for the results.",
         )
 
 

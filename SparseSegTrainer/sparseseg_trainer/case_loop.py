@@ -82,16 +82,22 @@ def _failure(case: Case, error: Exception) -> InputError:
     )
 
 
-def some_left(results: list[Result]) -> list[Result]:
+def some_left(results: list[Result], failed: list[CaseFailure]) -> list[Result]:
     """``results``, of the cases that can be used. Raises InputError ("no_case") if there is none."""
     if not results:
-        raise no_case()
+        raise no_case(failed)
     return results
 
 
-def no_case() -> InputError:
-    """The error to raise where no case is left."""
-    return InputError("no_case", "No case of the cohort can be used.", "See the list of failed cases.")
+def no_case(failed: list[CaseFailure]) -> InputError:
+    """The error to raise where no case is left: the job then returns no list of those that ``failed``."""
+    message = f"No case of the cohort can be used. {reasons(failed)}".strip()
+    return InputError("no_case", message, "Correct the cohort.")
+
+
+def reasons(failed: list[CaseFailure]) -> str:
+    """Why cases failed, in a sentence for each of the first three."""
+    return " ".join(failure.message for failure in failed[:3])
 
 
 def summary_of(done: int, failed: list[CaseFailure], **fields) -> dict:

@@ -74,7 +74,8 @@ def propagate(
             "reaches_last": reaches_last,
             "axis": axis,
         }
-        given = {name for name, value in volume.items() if value not in (None, [], False)}
+        # 0, which equals False, is given: slices and axes count from it
+        given = {name for name, value in volume.items() if value not in (None, []) and value is not False}
         refuse_to_replace(out, replace)
         if cohort is not None and not given:
             return run_as_job("propagate", settings, reporter, cohort=cohort, out=out)

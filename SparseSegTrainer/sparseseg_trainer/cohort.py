@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from .case import COLUMNS, FILE_NAME, Case, CaseFailure, cell, read_row, write_row
+from .case import COLUMNS, FILE_NAME, LABELS_FOLDER, Case, CaseFailure, cell, read_row, write_row
 from .errors import InputError
-from .files import write_text
+from .files import csv_text, write_text
 from .labels import FILE_NAME as LABELS_FILE
 from .labels import Label, default_label, read_labels, write_labels
 from .reporting import Reporter
@@ -25,9 +25,12 @@ __all__ = [
     "CaseFailure",
     "Cohort",
     "SparseVolume",
+    "label_path",
     "load_case",
     "read_cohort",
     "read_rows",
+    "refuse_same_folder",
+    "refuse_to_replace_inputs",
     "write_cohort",
     "write_rows",
 ]
@@ -78,7 +81,7 @@ def _drawn_values(case: Case) -> tuple[int, ...]:
     if case.label is None:
         return ()
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     return label_values(read_drawn_slices(case, geometry, axis)[0])
 
 
@@ -148,11 +151,40 @@ def write_rows(folder: Path, rows: Iterable[dict[str, str]]) -> None:
     """
     rows = list(rows)
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name is not None)])
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(Path(folder) / FILE_NAME, table.getvalue())
+    write_text(Path(folder) / FILE_NAME, csv_text([columns, *([row.get(name) for name in columns] for row in rows)]))
+
+
+def refuse_same_folder(cohort: Path, out: Path) -> None:
+    """Raises InputError ("same_folder") if results would go into the folder of the cohort and replace what is there."""
+    if (out / FILE_NAME).is_file() and out.resolve() == cohort.resolve():
+        raise InputError(
+            "same_folder",
+            f"The results would go into {out}, the folder of the cohort itself, and replace files of it.",
+            "Choose another folder for the results.",
+        )
+
+
+def refuse_to_replace_inputs(cohort: Cohort, out: Path) -> None:
+    """Raises InputError ("same_folder", "same_file") if results in ``out`` would replace files of the cohort itself.
+
+    Results are cohort.csv and ``label_path`` of each case.
+    """
+    if cohort.folder is not None:
+        refuse_same_folder(cohort.folder, out)
+    given = {path.resolve() for case in cohort.cases for path in (case.image, case.label) if path is not None}
+    for case in cohort.cases:
+        path = label_path(out, case)
+        if path.resolve() in given:
+            raise InputError(
+                "same_file",
+                f"The result of case {case.name} would replace {path}, a file of the cohort itself.",
+                "Choose another folder for the results.",
+            )
+
+
+def label_path(out: Path, case: Case) -> Path:
+    """The file in the folder ``out`` of results that holds the label of the case."""
+    return out / LABELS_FOLDER / f"{case.name}.nrrd"
 
 
 def write_cohort(folder: Path, cases: Iterable[Case], labels: Iterable[Label]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from .case import FILE_NAME
+from .case import FILE_NAME, LABELS_FOLDER
 from .console import ConsoleReporter
 from .errors import InputError
 from .jobs import run_job, supervise
@@ -41,9 +41,17 @@ def finish(work: Callable[[Reporter], dict], as_json: bool) -> NoReturn:
 
 
 def refuse_to_replace(out: Path, replace: bool) -> None:
-    """Raises InputError ("results_exist") if ``out`` is a file, or a folder with a cohort, and not to be replaced."""
-    for file, state in ((out, "is there"), (out / FILE_NAME, "holds a cohort or earlier results")):
-        if file.is_file() and not replace:
+    """Raises InputError ("results_exist") if ``out`` is a file, or a folder of results, and not to be replaced.
+
+    Results are a cohort or labels: those of a job that was killed have no cohort.csv.
+    """
+    states = {
+        "is there": out.is_file(),
+        "holds a cohort or earlier results": (out / FILE_NAME).is_file(),
+        "holds labels": any((out / LABELS_FOLDER).glob("*.nrrd")),
+    }
+    for state, there in states.items():
+        if there and not replace:
             advice = "Choose another name, or add --replace to write over it."
             raise InputError("results_exist", f"{out} {state} already.", advice)
 

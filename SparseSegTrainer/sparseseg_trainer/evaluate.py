@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from .case_loop import reasons
 from .cohort import CaseFailure, Cohort, read_cohort
 from .errors import InputError
 from .files import write_text
@@ -126,8 +127,7 @@ def _score_cohort(
         if other:
             others.append(_score_case(reference, other, labels, reporter))
     if not cases:
-        reasons = " ".join(failure.message for failure in failed[:3])
-        message = f"No reference could be read. {reasons}"
+        message = f"No reference could be read. {reasons(failed)}"
         raise InputError("no_reference", message, "Correct the reference cohort.")
     return cases, others if other else None, failed
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +22,13 @@ def full_suffix(path: Path) -> str:
     name = path.name.lower()
     double = (".nii.gz", ".seg.nrrd")
     return next((suffix for suffix in double if name.endswith(suffix)), path.suffix.lower())
+
+
+def bare_name(path: Path) -> str:
+    """The name of a file without ``full_suffix``, or of a folder; what is nothing but a suffix is the name itself."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.name[: len(path.name) - len(full_suffix(path))] or path.name
 
 
 def require(path: Path, subject: str) -> None:
@@ -76,6 +85,13 @@ def cannot_write(path: Path, reason: str = "") -> InputError:
         f"{path} could not be written: {reason or 'the file is incomplete'}.",
         "Check that the folder exists and that you may write to it, or choose another output folder.",
     )
+
+
+def csv_text(rows: Iterable[Iterable]) -> str:
+    """The rows as CSV, with line feeds."""
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ def read_reference(case: Case) -> Reference:
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no reference.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     label = to_slices(read_label(case.label, geometry, case.name), axis)
     if case.annotated_slices is not None and len(case.annotated_slices) < len(label):
         drawn = len(case.annotated_slices)
@@ -63,3 +63,11 @@ def read_prediction(predictions: Cohort, reference: Reference) -> np.ndarray:
             "Segment this case too, or leave it out of the reference.",
         )
     return to_slices(read_label(case.label, reference.geometry, name), reference.axis)
+
+
+def shown_prediction(predictions: Cohort, reference: Reference) -> np.ndarray:
+    """As ``read_prediction``; empty where that raises: the tables count the case, its reference alone is shown."""
+    try:
+        return read_prediction(predictions, reference)
+    except InputError:
+        return np.zeros_like(reference.label)

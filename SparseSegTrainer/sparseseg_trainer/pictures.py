@@ -11,10 +11,10 @@ from scipy.ndimage import find_objects
 from . import figures
 from .cohort import Case, Cohort
 from .errors import InputError
-from .matching import read_prediction, read_reference
+from .matching import read_reference, shown_prediction
 from .reporting import Reporter
 from .scores import METRICS, CaseScores
-from .slices import normalise, slice_axis, slice_spacing, to_slices
+from .slices import normalise, slice_axes, slice_axis, slice_spacing, to_slices
 from .training.coding import UNCERTAIN
 from .volumes import Geometry, read_geometry, read_image, read_label
 
@@ -59,10 +59,7 @@ def case_pictures(truth: Cohort, predicted: Cohort, scores: list[CaseScores], re
 
 def _draw_case(case: Case, predicted: Cohort) -> bytes:
     reference = read_reference(case)
-    try:
-        prediction = read_prediction(predicted, reference)
-    except InputError:  # reported with the scores; the reference alone is shown
-        prediction = np.zeros_like(reference.label)
+    prediction = shown_prediction(predicted, reference)
     view = View.of(reference.label, prediction, geometry=reference.geometry, axis=reference.axis)
     contours = [
         (figures.REFERENCE, view.of_volume(reference.label)),
@@ -97,7 +94,7 @@ def pseudo_label_pictures(folder: Path, cohort: Cohort, reporter: Reporter, coun
 def _draw_pseudo_labels(case: Case, path: Path) -> tuple[bytes, float]:
     """The montage, and the part of the labeled voxels that is certain."""
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     pseudo = to_slices(read_label(path, geometry, case.name), axis)
     drawn = np.zeros_like(pseudo)
     if case.label is not None:
@@ -165,7 +162,7 @@ def _widen(part: slice, size: int) -> slice:
 def _flips(geometry: Geometry, axis: int) -> tuple[slice, slice]:
     """Turns slices as radiologists view them: rows to back or feet, columns to left or back."""
     matrix = np.reshape(geometry.direction, (3, 3))  # column a: where axis a points, in L, P, S
-    row_axis, column_axis = (other for other in (2, 1, 0) if other != axis)
+    _, row_axis, column_axis = slice_axes(axis)
     flips = []
     for index, wanted in ((row_axis, (1, 1, -1)), (column_axis, (1, 1, 1))):
         main = int(np.argmax(np.abs(matrix[:, index])))

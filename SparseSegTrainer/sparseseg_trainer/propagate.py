@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +12,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .case import Case, refuse_same_folder
+from .case import Case
 from .case_loop import run_and_write, summary_of
 from .cleanup import keep_touching
-from .cohort import Cohort, read_cohort, write_cohort
+from .cohort import Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
 from .correction import corrected
 from .demons import demons_fields
 from .devices import choose_device, seed_everything
 from .errors import InputError
-from .files import require_writable, write_text
+from .files import bare_name, csv_text, require_writable, write_text
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -116,19 +114,19 @@ def propagate(
     """Propagates every case of the folder ``cohort`` into the cohort folder ``out``.
 
     Writes labels/CASE.nrrd, cohort.csv, labels.json, confidence.csv (case, slice, confidence) and report.json, and
-    returns the latter. A case that fails does not stop the others. Raises InputError if the cohort cannot be read or
-    nothing be written, and ``Cancelled``; the cases finished by then are the cohort in ``out``.
+    returns the latter. A case that fails does not stop the others. Raises InputError if the cohort cannot be read, a
+    file of it would be replaced or nothing be written, and ``Cancelled``; the cases finished by then are the cohort in
+    ``out``.
     """
     reporter, out = reporter or Reporter(), Path(out)
     given = read_cohort(cohort)
-    refuse_same_folder(given.folder, out)
+    refuse_to_replace_inputs(given, out)
     given.forget_other_slices("Propagation", reporter)
     failed, confidence = list(given.failed), []
 
     def work(case: Case) -> Case:
         volume = load_case(case)
-        path = out / "labels" / f"{case.name}.nrrd"
-
+        path = label_path(out, case)
         result = _propagate_into(path, volume, given, settings, reporter)
         if settings.probabilities:
             _write_probabilities(volume, result, out / "probabilities" / case.name, given)
@@ -137,9 +135,7 @@ def propagate(
 
     def write(done: list[Case]) -> dict:
         write_cohort(out, done, given.labels)
-        table = io.StringIO(newline="")
-        csv.writer(table, lineterminator="\n").writerows([("case", "slice", "confidence"), *confidence])
-        write_text(out / "confidence.csv", table.getvalue())
+        write_text(out / "confidence.csv", csv_text([("case", "slice", "confidence"), *confidence]))
         summary = summary_of(len(done), failed, out=str(out))
         write_text(out / "report.json", json.dumps(summary, indent=2))
         return summary
@@ -178,7 +174,7 @@ def propagate_file(
 
     result = _propagate_into(out, volume, cohort, settings, reporter)
     if settings.probabilities:
-        _write_probabilities(volume, result, out.with_name(out.name.split(".")[0] + "_probability"), cohort)
+        _write_probabilities(volume, result, out.with_name(f"{bare_name(out)}_probability"), cohort)
     return summary_of(1, [], label=str(out), confidence=_rounded(result))
 
 

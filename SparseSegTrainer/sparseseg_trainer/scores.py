@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from scipy.stats import ttest_rel
 
 from .cohort import CaseFailure
+from .files import csv_text
 from .labels import Label
 from .metrics import Scores
 
@@ -83,10 +84,8 @@ def summarize(cases: list[CaseScores], label: int | str, others: list[CaseScores
 
 def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
     """One row for every case and label, and one for the case's mean where there are several labels."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
     metrics = [UNITS.get(metric, metric) for metric in ALL_METRICS]
-    writer.writerow(["case", "label", "name", *metrics, "volume_ml", "reference_ml", "failed"])
+    rows = [["case", "label", "name", *metrics, "volume_ml", "reference_ml", "failed"]]
     for case in cases:
         for row in rows_of(labels):
             label = row["label"]
@@ -94,8 +93,8 @@ def to_csv(cases: list[CaseScores], labels: list[Label]) -> str:
             cells = [f"{case.value(field, label):.6g}" for field in fields]
             empty = [""] * (len(ALL_METRICS) + 2 - len(cells))
             failed = "true" if case.is_failed(label) else ""
-            writer.writerow([case.name, label, row["name"], *cells, *empty, failed])
-    return table.getvalue()
+            rows.append([case.name, label, row["name"], *cells, *empty, failed])
+    return csv_text(rows)
 
 
 def from_csv(text: str) -> list[CaseScores]:

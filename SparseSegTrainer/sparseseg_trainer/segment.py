@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .case import Case, check_case_name, refuse_same_folder
+from .case import Case, check_case_name
 from .case_loop import run_and_write, summary_of
 from .cleanup import fill_holes, keep_largest
-from .cohort import CaseFailure, Cohort, read_cohort, write_cohort
+from .cohort import CaseFailure, Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
 from .devices import choose_device
 from .errors import InputError
-from .files import full_suffix, write_text
+from .files import bare_name, csv_text, write_text
 from .labels import Label
 from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
@@ -56,8 +54,8 @@ def segment(
     """Segment a cohort folder or image files; writes labels/, cohort.csv, labels.json and volumes.csv into ``out``.
 
     Returns {"cases": number done, "failed": [...], "out": ...}. A case that cannot be read is listed in "failed", the
-    others run. Raises ``InputError`` for an unusable model or cohort, and ``Cancelled``; the cases finished by then are
-    the cohort in ``out``.
+    others run. Raises ``InputError`` for an unusable model or cohort and where a file of it would be replaced, and
+    ``Cancelled``; the cases finished by then are the cohort in ``out``.
     """
     settings, reporter = settings or SegmentSettings(), reporter or Reporter()
     loaded, out = load_model(Path(model)), Path(out)
@@ -67,20 +65,20 @@ def segment(
             settings = replace(settings, **{name: getattr(info, name)})
     loaded.network.to(choose_device(settings.device))
     cohort = _cases(inputs)
-    refuse_same_folder(cohort.folder, out)
+    refuse_to_replace_inputs(cohort, out)
     rows, failed = [], list(cohort.failed)
 
     def work(case: Case) -> Case:
         volume = load_case(_unlabelled(case, info.axis), need_label=False)
         labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
-        path = out / "labels" / f"{case.name}.nrrd"
+        path = label_path(out, case)
         write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
         rows.extend(_volumes(volume, labels, info.labels, reporter))
         return replace(volume.case, label=path)
 
     def write(done: list[Case]) -> dict:
         write_cohort(out, done, list(info.labels))
-        _write_volumes(out, rows)
+        write_text(out / "volumes.csv", csv_text([("case", "label", "ml"), *rows]))
         return summary_of(len(done), failed, out=str(out))
 
     return run_and_write(cohort.cases, failed, work, "segment", reporter, write)
@@ -93,8 +91,7 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
         return read_cohort(paths[0])
     cases, failed = {}, []
     for path in paths:
-        name = path.name[: -len(full_suffix(path))] if full_suffix(path) and not path.is_dir() else path.resolve().name
-        name = name or path.name  # of a file that is called .nii.gz
+        name = bare_name(path)
         try:
             check_case_name(name)
             if name in cases:
@@ -103,7 +100,7 @@ def _cases(inputs: Path | list[Path]) -> Cohort:
             cases[name] = Case(name, path.absolute())
         except InputError as error:
             failed.append(CaseFailure.of(name, error))
-    return Cohort(Path(), list(cases.values()), failed)
+    return Cohort(None, list(cases.values()), failed)
 
 
 def _unlabelled(case: Case, axis: int | None) -> Case:
@@ -182,10 +179,3 @@ def _volumes(volume: SparseVolume, values: np.ndarray, labels: Sequence[Label], 
         )
     milliliters = math.prod(volume.spacing) / 1000
     return [[volume.case.name, name, f"{count * milliliters:.3f}"] for name, count in found]
-
-
-def _write_volumes(out: Path, rows: list[list[str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([["case", "label", "ml"], *rows])
-    write_text(out / "volumes.csv", text.getvalue())

@@ -1,4 +1,4 @@
-"""Volumes as stacks of slices: the slice axis, the (slice, row, column) view, normalisation, working grid."""
+"""Volumes as stacks of slices: the slice axis, the (slice, row, column) view, normalisation, resampling."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .volumes import Geometry
+    from .geometry import Geometry
 
 PERCENTILES = (0.5, 99.5)
 # Percentiles of a regular sample of this many voxels differ from the whole volume's by less than the noise.
 SAMPLE = 4_000_000
 
 
-def slice_axis(geometry: Geometry) -> int:
-    """The axis of largest spacing, the last one where spacings are equal; 0, 1, 2 are the image's i, j, k."""
+def slice_axis(geometry: Geometry, chosen: int | None = None) -> int:
+    """The slice axis: the ``chosen`` one, or else that of largest spacing; 0, 1, 2 are the image's i, j, k.
+
+    Of equal spacings it is the last one.
+    """
+    if chosen is not None:
+        return chosen
     largest = max(geometry.spacing)
     # Spacings equal but for rounding (0.625 and 0.62500001 from a NIfTI header) count as equal.
     return max(axis for axis in range(3) if geometry.spacing[axis] >= largest * (1 - 1e-4))

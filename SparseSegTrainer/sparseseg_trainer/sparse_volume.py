@@ -78,7 +78,7 @@ def load_case(case: Case, need_label: bool = True) -> SparseVolume:
             f"Case {case.name}: there is no slice axis {case.axis}.",
             "Choose 0, 1 or 2 for the image's i, j or k.",
         )
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     label, annotated, values, others = None, (), (), ()
     if case.label is not None:
         found, annotated = read_drawn_slices(case, geometry, axis)

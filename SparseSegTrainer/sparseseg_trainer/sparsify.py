@@ -10,9 +10,9 @@ from random import Random
 
 import numpy as np
 
-from .case import Case, refuse_same_folder
+from .case import Case
 from .case_loop import run_cases, summary_of
-from .cohort import read_cohort, write_cohort
+from .cohort import label_path, read_cohort, refuse_to_replace_inputs, write_cohort
 from .errors import InputError
 from .reporting import Reporter
 from .slices import from_slices, slice_axes, slice_axis
@@ -39,12 +39,12 @@ def sparsify(
     first and last labeled slice are marked too. ``labeled`` and ``others`` are as in ``keep_labels``. With ``planes``
     the slices are chosen along each of the image's axes, and kept from all three. Images stay where they are. What is
     random depends on ``seed`` and on the names of the cases. Returns {"cases": count, "failed": [...]}. Raises
-    InputError ("bad_slices", those of ``keep_labels`` and of ``read_cohort``).
+    InputError ("bad_slices", those of ``keep_labels``, of ``read_cohort`` and of ``refuse_to_replace_inputs``).
     """
     check_slices(slices, planes)  # a mistake in ``slices`` is the caller's, not each case's
     out = Path(out)
     cohort = read_cohort(cohort_folder)
-    refuse_same_folder(cohort.folder, out)
+    refuse_to_replace_inputs(cohort, out)
     labels = cohort.labels  # of all cases, before some lose theirs
     cases = keep_labels(cohort.cases, labeled, others, seed)
     failed, reporter = list(cohort.failed), reporter or Reporter()
@@ -193,7 +193,7 @@ def _sparse_case(
     if case.label is None:
         raise InputError("no_label", f"Case {case.name} has no label.", "Give its label in cohort.csv.")
     geometry = read_geometry(case.image, case.name)
-    axis = slice_axis(geometry) if case.axis is None else case.axis
+    axis = slice_axis(geometry, case.axis)
     dense, drawn = read_drawn_slices(replace(case, other_slices=()), geometry, axis)
     ends = {"first_slice": drawn[0], "last_slice": drawn[-1]} if extents else {}
     if slices.strip() == "all":  # a dense label stays one: nothing says that other slices are unknown
@@ -210,7 +210,7 @@ def _sparse_case(
         random = Random(f"{seed} {case.name}" + dimension * f" axis {along}")
         kept[along] = _kept(case, along, whole, slices, random, ranked.get((case.name, along), []))
         np.moveaxis(label, dimension, 0)[list(kept[along])] = whole[list(kept[along])]
-    path = out / "labels" / f"{case.name}.nrrd"
+    path = label_path(out, case)
     write_label(path, from_slices(label, axis), geometry)
     others = tuple((along, index) for along in sorted(kept) if along != axis for index in kept[along])
     return replace(case, label=path, annotated_slices=kept[axis], axis=axis, other_slices=others, **ends)

@@ -6,21 +6,19 @@ weighted by how much of each slice the model expects to have wrong: then the gai
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from .case import Case, CaseFailure
-from .case_loop import run_cases, summary_of
+from .case import Case
+from .case_loop import run_cases, some_left, summary_of
 from .cohort import read_cohort
 from .cohort_grid import match_brightness
 from .devices import choose_device
 from .errors import InputError
-from .files import write_text
+from .files import csv_text, write_text
 from .models import Model, load_model
 from .network_shape import check_limits
 from .reporting import Reporter
@@ -93,12 +91,10 @@ def suggest(
 
     def work(case: Case) -> list[Seen]:
         if loaded and case.axis is None and case.label is None:
-            case = replace(case, axis=loaded.info.axis, cohort=case.cohort)
+            case = replace(case, axis=loaded.info.axis)
         return _stacks(load_case(case, need_label=False), loaded, settings, reporter)
 
-    volumes = run_cases(source.cases, failed, work, "look", reporter)
-    if not volumes:
-        raise _no_case(failed)
+    volumes = some_left(run_cases(source.cases, failed, work, "look", reporter), failed)
     seen = [stack for volume in volumes for stack in volume]
     budget = settings.budget * (len(volumes) if settings.per_volume else 1)
     choices, features = _choose(seen, settings, budget, reporter)
@@ -111,7 +107,8 @@ def suggest(
         reporter.warn("Every slice is known already: there is none to suggest.")
     fields = {"suggestions": suggestions, "features": features}
     if out:
-        write_text(Path(out), _csv(suggestions))
+        rows = [(number, *found.values()) for number, found in enumerate(suggestions, 1)]
+        write_text(Path(out), csv_text([("order", "case", "axis", "slice", "gain"), *rows]))
         fields["out"] = str(out)
     return summary_of(len(volumes), failed, **fields)
 
@@ -214,21 +211,8 @@ def _expected_errors(volume: SparseVolume, model: Model, absent: np.ndarray, rep
     return found
 
 
-def _csv(suggestions: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["order", "case", "axis", "slice", "gain"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"order": number, **found} for number, found in enumerate(suggestions, 1))
-    return text.getvalue()
-
-
 def _check(settings: SuggestSettings) -> None:
     """Raises InputError ("bad_setting")."""
     check_limits(settings, LIMITS)
     if settings.side % 32:
         raise InputError("bad_setting", f"The setting 'side' is {settings.side}.", "It has to be a multiple of 32.")
-
-
-def _no_case(failed: list[CaseFailure]) -> InputError:
-    reasons = " ".join(failure.message for failure in failed[:3])
-    return InputError("no_case", f"No case of the cohort can be used. {reasons}".strip(), "Correct the cohort.")

@@ -163,7 +163,7 @@ def _as_volume(image: sitk.Image | sitk.ImageFileReader, path: Path, case: str, 
     size = image.GetSize()
     extent = " x ".join(map(str, size))
     if len(size) > 3 and set(size[3:]) == {1}:  # a time series of one volume, as some converters write
-        return image[(slice(None),) * 3 + (0,) * (len(size) - 3)]
+        return _as_volume(image[(slice(None),) * 3 + (0,) * (len(size) - 3)], path, case, fewest)
     if len(size) != 3:
         raise InputError(
             "not_3d",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from scenes import TERMINOLOGY, appearance, data, setBox, voxels  # noqa: E402
 
 from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort  # noqa: E402
 from sparseseg_trainer.errors import InputError  # noqa: E402
+from sparseseg_trainer.files import cannot_write  # noqa: E402
 from sparseseg_trainer.labels import Label  # noqa: E402
 from sparseseg_trainer.volumes import read_image, read_label, write_label  # noqa: E402
+from SparseSegLib import sceneCases  # noqa: E402
 from SparseSegLib.cohortFolder import addFiles, addSeries, caseNames, removeCase  # noqa: E402
+from SparseSegLib.propagation import PropagationJob  # noqa: E402
 from SparseSegLib.sceneCases import addCase, addVolume, openCase  # noqa: E402
 from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
 
@@ -90,6 +95,38 @@ def test_an_opened_case_comes_back_and_is_saved_again_with_its_corrections(an_ob
     assert (load_case(case).label == 2).sum() == 2 * 20 * 40
     assert list((a_cohort / "images").iterdir()) == images
     assert len(list((a_cohort / "labels").iterdir())) == 1
+
+
+def test_where_the_table_cannot_be_written_the_saved_drawing_stays(an_oblique_volume, a_drawing, a_cohort, monkeypatch):
+    addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN)
+    before = read_cohort(a_cohort).cases[0].label.read_bytes()
+
+    def locked(folder, rows):  # by a spreadsheet program
+        raise cannot_write(folder / "cohort.csv")
+
+    monkeypatch.setattr(sceneCases, "write_rows", locked)
+    setBox(a_drawing, "Gland", np.s_[9:11, 100:180, 100:200], an_oblique_volume)
+    with pytest.raises(InputError):
+        addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN)
+    assert read_cohort(a_cohort).cases[0].label.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["T2..tra", "T2...", "..", "T2 tra: 1/2"])
+def test_a_volume_of_any_name_becomes_a_case_that_the_trainer_takes(an_oblique_volume, a_drawing, a_cohort, name):
+    an_oblique_volume.SetName(name)
+    added = [addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN)]
+    added.append(addSeries(a_cohort, f"{name} copy", map(str, sorted(data("dicom/ProstateX-0000_T2").iterdir()))))
+    assert [case.name for case in read_cohort(a_cohort).cases] == added
+    job = PropagationJob(an_oblique_volume, a_drawing, segmentIds=DRAWN)
+    assert not read_cohort(job.folder / "cohort").failed
+
+
+def test_a_name_that_cannot_be_a_file_name_is_refused_before_anything_is_written(
+    an_oblique_volume, a_drawing, a_cohort
+):
+    with pytest.raises(InputError, match="cannot be a file name"):
+        addCase(a_cohort, an_oblique_volume, a_drawing, segmentIds=DRAWN, name="../T2")
+    assert not a_cohort.exists() and not list(a_cohort.parent.rglob("T2*"))
 
 
 def test_a_case_that_is_open_already_is_found_not_loaded_again(an_oblique_volume, a_drawing, a_cohort):
@@ -175,8 +212,10 @@ def test_rows_of_missing_files_and_columns_of_the_users_own_survive_a_change(a_s
 
 def test_a_dicom_folder_is_one_case_and_a_file_that_is_no_image_is_told(a_scene, a_cohort, tmp_path):
     (tmp_path / "letter.nrrd").write_text("Dear colleague")
-    added, refused = addFiles(a_cohort, [data("dicom/ProstateX-0000_T2"), tmp_path / "letter.nrrd"])
-    assert added == ["ProstateX-0000_T2"]
+    series = Path(shutil.copytree(data("dicom/ProstateX-0000_T2"), tmp_path / "series"))
+    (series / ".DS_Store").write_text("of macOS")
+    added, refused = addFiles(a_cohort, [series, tmp_path / "letter.nrrd"])
+    assert added == ["series"]
     assert [error.code for error in refused] == ["not_an_image"]
     opened = openCase(a_cohort, added[0])
     assert opened.volumeNode.GetImageData().GetDimensions() == (384, 384, 19)

@@ -10,6 +10,7 @@ slicer = pytest.importorskip("slicer")
 from scenes import appearance, data, draw, finishWith, moveBy, onOwnGrid, orient, setBox, voxels  # noqa: E402
 
 from sparseseg_trainer.cohort import load_case, read_cohort  # noqa: E402
+from sparseseg_trainer.errors import InputError  # noqa: E402
 from sparseseg_trainer.volumes import read_image, read_label  # noqa: E402
 from SparseSegLib.propagation import PropagationJob  # noqa: E402
 from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
@@ -154,6 +155,16 @@ def test_a_volume_moved_during_the_job_gets_no_result(an_oblique_volume, a_drawi
     with pytest.raises(Exception, match="was changed during"):
         finishWith(job, a_result)
     assert voxels(a_drawing, "Gland", an_oblique_volume).any(axis=(1, 2)).sum() <= 1
+
+
+def test_a_result_that_overlapping_segments_cannot_take_is_kept(an_oblique_volume, a_drawing, a_result):
+    job = jobFor(an_oblique_volume, a_drawing)
+    setBox(a_drawing, "Lesion", np.s_[9:10, 170:200, 120:160], an_oblique_volume)  # over a part of the gland
+    with pytest.raises(InputError, match="overlap") as caught:
+        finishWith(job, a_result)
+    [path] = job.folder.rglob("*.nrrd")
+    assert str(path) in caught.value.advice
+    assert np.array_equal(read_label(path, geometryOf(an_oblique_volume)), a_result)
 
 
 def test_explicit_slices_and_extents_reach_the_trainer(an_oblique_volume, a_drawing):

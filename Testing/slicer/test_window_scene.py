@@ -118,6 +118,18 @@ def test_the_result_goes_to_the_volume_it_was_started_for(a_window, a_trainer_th
     assert np.array_equal(result(a_window, "Ellipsoid"), label > 0)
 
 
+def test_the_slice_axis_stays_while_a_result_along_it_is_on_its_way(a_window, a_trainer_that):
+    drawn(a_window)
+    selector = panelOf(a_window, "VolumePanel").ui.axisSelector
+    assert selector.enabled
+    a_trainer_that("import time; time.sleep(60)")
+    startPropagation(a_window)
+    waitFor(lambda: not selector.enabled)
+    assert "Wait until the running job has ended" in selector.toolTip
+    a_window.jobRunner.stop()
+    waitFor(lambda: selector.enabled)
+
+
 def test_a_result_whose_volume_is_gone_is_kept_in_the_job_folder(a_window, a_trainer_that):
     volumeNode, label = drawn(a_window)
     a_trainer_that(TWO_STEPS)

@@ -12,12 +12,13 @@ import pytest
 slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
-from scenes import TERMINOLOGY, data, voxels  # noqa: E402
+from scenes import TERMINOLOGY, data, moveBy, voxels  # noqa: E402
 from windows import click, drawOn, finish, panelOf, phantom, tableTexts, writeCohort  # noqa: E402
 
 from sparseseg_trainer.errors import InputError  # noqa: E402
 from sparseseg_trainer.volumes import read_image, read_label, read_label_names, write_label  # noqa: E402
 from SparseSegLib.segmenting import SegmentJob  # noqa: E402
+from SparseSegLib.segments import newSegmentation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,19 @@ def test_a_result_whose_volume_was_removed_is_kept_in_a_file(a_model):
     assert str(path) in error.value.advice
     assert np.array_equal(read_label(path, job.geometry), label)
     assert not (job.folder / "volume.nrrd").exists()  # no image of a patient stays
+    shutil.rmtree(job.folder)
+
+
+def test_a_result_whose_segmentation_lies_elsewhere_than_the_volume_by_now_is_kept_in_a_file(a_model):
+    volumeNode, label = phantom("Ann")
+    segmentationNode = newSegmentation(volumeNode)
+    job = SegmentJob(volumeNode, a_model, segmentationNode)
+    write_label(job.folder / "out" / "labels" / "volume.nrrd", label, job.geometry)
+    (job.folder / "result.json").write_text('{"cases": 1, "failed": []}')
+    moveBy(volumeNode, np.array([[1, 0, 0, 30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    with pytest.raises(InputError, match="changed or removed"):
+        job.finish()
+    assert segmentationNode.GetSegmentation().GetNumberOfSegments() == 0
     shutil.rmtree(job.folder)
 
 

@@ -9,6 +9,7 @@ pytest.importorskip("PySide6")
 
 from windows import TINY, answering, click, finish, panelOf, reopened, waitFor, writeCohort  # noqa: E402
 
+from sparseseg_trainer.errors import InputError  # noqa: E402
 from sparseseg_trainer.model_info import read_info  # noqa: E402
 
 
@@ -43,6 +44,14 @@ def test_a_name_that_is_taken_and_a_method_that_does_not_fit_are_told_before_the
     panel.ui.nameEdit.text = "ventricle"
     panel.ui.methodBox.currentIndex = panel.ui.methodBox.findData("full")
     assert "case0 is not drawn on all slices" in panel.ui.trainButton.toolTip
+
+
+def test_the_name_that_is_proposed_is_free_whatever_the_folder_of_the_cohort_is_called(a_window, panel, tmp_path):
+    writeCohort(tmp_path / "hearts [2024]")
+    (panel.folder / "hearts [2024]").mkdir(parents=True)
+    a_window.settings.cohortFolder = str(tmp_path / "hearts [2024]")
+    a_window.update()
+    assert panel.ui.nameEdit.text == "hearts [2024] 2" and panel.ui.trainButton.enabled
 
 
 def test_time_and_memory_are_estimated_before_the_start(a_window, panel, a_cohort):
@@ -130,6 +139,22 @@ def test_a_training_that_is_refused_leaves_nothing_and_may_be_started_again(a_wi
     assert finish(a_window) == "No case can be used. Look at them."
     assert not (panel.folder / "cohort").exists()
     assert panel.ui.trainButton.enabled and not panel.ui.unfinishedWidget.visible
+
+
+@pytest.mark.parametrize("code", ["other_training", "bad_setting"])
+def test_a_training_that_was_not_resumed_with_other_settings_still_has_its_own(tmp_path, a_trainer_that, code):
+    from SparseSegLib.training import TrainingJob, begun
+
+    model, cohort = tmp_path / "model", tmp_path / "cohort"
+    TrainingJob(cohort, model, {"preset": "fast"})
+    (model / "checkpoint").mkdir()
+    (model / "checkpoint/semi.safetensors").touch()
+    a_trainer_that(REFUSES.replace("no_case", code))
+    job = TrainingJob(cohort, model, {"preset": "paper"}, resume=True)
+    job.start()
+    with pytest.raises(InputError):
+        job.wait()
+    assert begun(model) == (cohort, {"preset": "fast"})
 
 
 def test_a_closed_scene_leaves_the_training_running_and_the_curves_come_back(a_window, panel):

@@ -30,6 +30,7 @@ def bad_image(kind: str, folder: Path) -> Path:
     with_nan[3, 4, 5] = np.nan
     arrays = {"nan": with_nan, "2d": LABEL[0], "4d": np.stack([LABEL, LABEL]), "one slice": LABEL[:1]}
     arrays |= {
+        "one slice of a time series": LABEL[None, :1],
         "one row": LABEL[:, :1],
         "one column": LABEL[:, :, :1],
         "infinite": np.where(with_nan > 0, np.inf, 1),
@@ -60,6 +61,7 @@ BAD_IMAGES = {
     "2d": "not_3d",
     "4d": "not_3d",
     "one slice": "one_slice",
+    "one slice of a time series": "one_slice",
     "one row": "one_slice",
     "one column": "one_slice",
     "color": "color",

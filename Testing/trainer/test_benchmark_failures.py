@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+import torch
+from phantoms import refusal
 
 from sparseseg_trainer.benchmark import runner
+from sparseseg_trainer.benchmark.benchmark import benchmark
 from sparseseg_trainer.benchmark.failures import failure_of, keep_failure, read_failure
 from sparseseg_trainer.benchmark.runner import Task, run_tasks
 from sparseseg_trainer.errors import Cancelled, InputError
@@ -64,3 +67,10 @@ def test_a_failure_is_forgotten_when_the_cell_is_run_again_and_not_made_by_a_can
     with pytest.raises(Cancelled):
         run(task(tmp_path, "b"), task(tmp_path, "c"), reporter=Cancel())
     assert not list(tmp_path.glob("*/failure.json"))
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "cuda:x", "cuda:", "cpu:0", "gpu"])
+def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(tmp_path, monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert refusal(benchmark, tmp_path / "plan.toml", tmp_path, None, ("cuda:1", device)).code == "bad_device"

@@ -84,8 +84,14 @@ def test_latex_needs_nothing_escaped_by_hand(table):
 
 
 def test_a_table_is_written_in_three_formats(table, tmp_path):
-    write_tables([table], tmp_path)
+    write_tables([[table]], tmp_path)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".md", ".tex"]
+
+
+def test_data_sets_whose_names_differ_in_signs_alone_have_tables_of_their_own(table, tmp_path):
+    write_tables([[replace(table, title="Dice: T2+")], [replace(table, title="Dice: T2-")]], tmp_path)
+    titles = {path.name: path.read_text(encoding="utf-8").split("**")[1] for path in tmp_path.glob("*.md")}
+    assert titles == {"table1-Dice_T2.md": "Dice: T2+", "table1-Dice_T2-2.md": "Dice: T2-"}
 
 
 def test_a_row_that_is_not_finished_is_compared_on_the_cases_that_both_have():

@@ -55,6 +55,8 @@ def test_a_command_that_does_not_exist_ends_with_status_2():
         (["propagate", "--out", "x"], "not clear what to propagate"),
         (["propagate", "--image", "i.nrrd", "--out", "x"], "not clear what to propagate"),
         (["propagate", "cohort", "--slice", "4", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "cohort", "--first", "0", "--out", "x"], "not clear what to propagate"),
+        (["propagate", "cohort", "--axis", "0", "--out", "x"], "not clear what to propagate"),
         (["train", "nowhere", "--out", "x", "--set", "sed=1"], "Did you mean 'seed'?"),
         (["train", "nowhere", "--out", "x", "--set", "seed"], "--set NAME=VALUE"),
         (["train", "nowhere", "--out", "x", "--preset", "slow"], "fast, balanced, paper"),
@@ -72,14 +74,16 @@ def test_a_mistake_gets_one_sentence_and_status_2(arguments, sentence):
 
 
 def test_what_is_there_already_is_replaced_only_on_request(tiny_cohort, tmp_path):
-    cohort, label = tmp_path / "own", tmp_path / "corrected.nrrd"
-    cohort.mkdir()
-    for file in (cohort / "cohort.csv", label):
+    cohort, labels, label = tmp_path / "own", tmp_path / "drawn", tmp_path / "corrected.nrrd"
+    files = [cohort / "cohort.csv", labels / "labels/case0.nrrd", label]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("work of hours")
     case = read_cohort(tiny_cohort).cases[0]
     for command, out in [
         (["cohort", "sparsify", tiny_cohort], cohort),
         (["propagate", tiny_cohort], cohort),
+        (["propagate", tiny_cohort], labels),
         (["segment", tiny_cohort, "--model", "model"], cohort),
         (["propagate", "--image", case.image, "--label", case.label], label),
         (["export", case.label], label),
@@ -89,7 +93,7 @@ def test_what_is_there_already_is_replaced_only_on_request(tiny_cohort, tmp_path
         assert result.returncode == 2, command
         assert "already" in result.stderr
         assert "--replace" in result.stderr
-    assert {file.read_text() for file in (cohort / "cohort.csv", label)} == {"work of hours"}
+    assert {file.read_text() for file in files} == {"work of hours"}
     assert sparseseg("export", case.label, "--out", label, "--replace").returncode == 0
     assert read_label(label, read_geometry(case.image, case.name)).any()
 

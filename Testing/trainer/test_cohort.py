@@ -10,6 +10,8 @@ from phantoms import GEOMETRY, SHAPE, cohort_of, ellipsoid_volume, one_case, ref
 
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
 from sparseseg_trainer.labels import Label
+from sparseseg_trainer.propagate import propagate
+from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.volumes import read_label, write_label
 
 IMAGE, LABEL = ellipsoid_volume(0)
@@ -189,3 +191,16 @@ def test_the_tiny_cohort_of_the_tests_is_sparse_and_whole(tiny_cohort):
         volume = load_case(case)
         assert volume.annotated == (7,) and volume.image.shape == (14, 32, 28)
         assert 60 < np.count_nonzero(volume.label) < 300
+
+
+@pytest.mark.parametrize("job", [sparsify, propagate])
+def test_results_never_replace_a_label_that_they_are_made_from(dense_cohort, job):
+    text = (dense_cohort / "cohort.csv").read_text().replace(",images", ",../images").replace(",labels", ",../labels")
+    (dense_cohort / "cohort.csv").unlink()
+    (dense_cohort / "first try").mkdir()
+    (dense_cohort / "first try" / "cohort.csv").write_text(text)
+    labels = sorted((dense_cohort / "labels").iterdir())
+    before = [path.read_bytes() for path in labels]
+    error = refusal(job, dense_cohort / "first try", dense_cohort)
+    assert error.code == "same_file" and str(labels[0]) in error.message
+    assert [path.read_bytes() for path in labels] == before

@@ -28,6 +28,13 @@ def test_one_file_is_propagated_with_probabilities_and_on_its_own_grid(files):
     assert np.array_equal(label[7], read_label(files / "label.nrrd", geometry)[7])
 
 
+def test_probabilities_are_named_after_the_whole_name_of_their_label(files):
+    for name in ("whole.v1", "whole.v2"):
+        settings = replace(INSTANT, probabilities=True)
+        propagate_file(files / "image.nrrd", files / "label.nrrd", files / f"{name}.nii.gz", [7], settings=settings)
+        assert (files / f"{name}_probability_1.nrrd").is_file()
+
+
 def flat_and_drawn(folder: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, int]:
     """Writes a constant image of ``size`` and a label drawn on its middle slice, which come back."""
     geometry, drawn = replace(GEOMETRY, size=size), size[2] // 2

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from phantoms import GEOMETRY, StoppedAt, Warnings
+from phantoms import GEOMETRY, StoppedAt, Warnings, refusal
 
 from sparseseg_trainer.cleanup import keep_largest, keep_touching
 from sparseseg_trainer.cohort import read_cohort
@@ -101,6 +102,15 @@ def test_a_file_whose_name_cannot_name_a_case_is_listed_and_the_others_are_segme
     failures = [(failure["case"], failure["code"]) for failure in summary["failed"]]
     assert failures == [("scan..1", "bad_case_name"), (".nii.gz", "bad_case_name")]
     assert all(failure["case"] in failure["message"] for failure in summary["failed"])
+
+
+def test_a_volume_is_never_replaced_by_its_own_label(dense_cohort, model, tmp_path):
+    shutil.move(dense_cohort / "images", tmp_path / "labels")
+    image = tmp_path / "labels/case0.nrrd"
+    before = image.read_bytes()
+    error = refusal(segment, image, model[0], tmp_path)
+    assert error.code == "same_file" and str(image) in error.message
+    assert image.read_bytes() == before
 
 
 def test_of_a_folder_of_volumes_the_user_is_told_to_name_the_files_or_write_a_cohort(

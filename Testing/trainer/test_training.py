@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from phantoms import GEOMETRY, ellipsoid_volume, refusal
+from phantoms import refusal, write_phantoms
 from safetensors.torch import load_file
 
-from sparseseg_trainer.cohort import Case, write_cohort
+from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.models import load_model
@@ -23,8 +24,8 @@ from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.augmentation import Augmentation
 from sparseseg_trainer.training.settings import TrainSettings
-from sparseseg_trainer.training.train import METHODS, train
-from sparseseg_trainer.volumes import read_image, read_label, write_image, write_label
+from sparseseg_trainer.training.train import METHODS, _common_axis, train
+from sparseseg_trainer.volumes import read_image, read_label
 
 TINY = {"preset": "fast", "device": "cpu", "width": 4, "batch": 4, "steps": 2, "epochs": 3, "semi_epochs": 3}
 TINY |= {"orthogonal_epochs": 0}
@@ -56,15 +57,8 @@ def assert_same_weights(first, second):
 @pytest.fixture(scope="module")
 def dense_cohort(tmp_path_factory):
     """Three small volumes as in the shared fixture, made once for all trainings."""
-    folder, cases = tmp_path_factory.mktemp("cohort") / "dense", []
-    for number in range(3):
-        case = Case(f"case{number}", folder / f"images/case{number}.nrrd", folder / f"labels/case{number}.nrrd")
-        for write, path, array in zip(
-            (write_image, write_label), (case.image, case.label), ellipsoid_volume(number), strict=True
-        ):
-            write(path, array, GEOMETRY)
-        cases.append(case)
-    write_cohort(folder, cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
+    folder = tmp_path_factory.mktemp("cohort") / "dense"
+    write_phantoms(folder, 3, Label(1, "structure", (0.9, 0.6, 0.0)))
     return folder
 
 
@@ -118,7 +112,7 @@ def test_a_cancelled_training_resumes_to_the_same_weights(tiny_cohort, tmp_path,
 SCRIPT = """
 import sys
 from sparseseg_trainer.training.settings import TrainSettings
-from sparseseg_trainer.training.train import train
+from sparseseg_trainer.training.train import _common_axis, train
 train(sys.argv[1], sys.argv[2], TrainSettings(**eval(sys.argv[3])))
 """
 
@@ -148,6 +142,16 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny_cohort, tmp_path):
     assert {path.name: path.read_bytes() for path in checkpoint.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize(("given", "kept"), [(None, None), (2, None), (1, 1)])
+def test_a_model_names_its_slice_axis_where_it_is_not_that_of_largest_spacing(dense_cohort, given, kept):
+    source = read_cohort(dense_cohort)
+    for case in source.cases:
+        case.axis = given
+    used = 2 if given is None else given
+    prepared = SimpleNamespace(cases=[SimpleNamespace(name=case.name, axis=used) for case in source.cases])
+    assert _common_axis(prepared, source) == kept
+
+
 @pytest.fixture
 def finished(tmp_path, uninterrupted):
     """A copy of the finished training of ``uninterrupted``."""
@@ -160,6 +164,25 @@ def test_a_model_is_not_replaced_by_another_training(tiny_cohort, finished):
         train(tiny_cohort, finished, TrainSettings(**TINY, seed=1))
     assert all(torch.equal(value, before[name]) for name, value in weights(finished).items())
     assert (finished / "summary.json").exists()
+
+
+def test_a_model_without_its_training_is_not_replaced_by_resuming(tiny_cohort, finished):
+    (finished / "summary.json").unlink()  # as in a folder that a model of others was unpacked into
+    before = (finished / "weights.safetensors").read_bytes()
+    with pytest.raises(InputError, match="holds a model already"):
+        train(tiny_cohort, finished, TrainSettings(**TINY, seed=1), resume=True)
+    assert (finished / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "pseudo_labels/case0.nrrd", "checkpoint/epoch 3.pt"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_replaces_no_files_of_others(tiny_cohort, tmp_path, name, resume):
+    own = tmp_path / "project" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("work of hours")
+    with pytest.raises(InputError, match="would be lost"):
+        train(tiny_cohort, tmp_path / "project", TrainSettings(**TINY), resume=resume)
+    assert own.read_text() == "work of hours"
 
 
 def test_a_finished_training_is_not_done_again(tiny_cohort, finished):

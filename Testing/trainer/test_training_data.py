@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -72,7 +73,14 @@ def test_slices_are_counted_from_what_was_read(tiny_cohort, tmp_path):
 def test_a_cohort_of_broken_cases_is_refused(tiny_cohort, tmp_path):
     for file in (tiny_cohort / "labels").iterdir():
         file.write_bytes(b"not a label")
-    assert refusal(prepare, read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter()).code == "no_case"
+    error = refusal(prepare, read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    assert error.code == "no_case" and str(tiny_cohort / "labels/case0.nrrd") in error.message
+
+
+def test_a_cohort_whose_files_are_all_missing_is_refused_and_says_which(tiny_cohort, tmp_path):
+    shutil.rmtree(tiny_cohort / "labels")
+    error = refusal(prepare, read_cohort(tiny_cohort), tmp_path / "cache", 0, Reporter())
+    assert error.code == "no_case" and str(tiny_cohort / "labels/case0.nrrd") in error.message
 
 
 def test_a_full_disk_stops_the_preparation_and_leaves_no_cache(tiny_cohort, tmp_path, monkeypatch):

@@ -75,6 +75,12 @@ def test_cuts_deeper_than_the_longest_volume_is_long_count():
     assert needed_bytes(*many) > needed_bytes(*few)
 
 
+def test_a_patch_is_no_deeper_than_the_longest_volume_however_many_there_are():
+    settings = resolve(TrainSettings(method="ua_mt", dimensions=3))
+    one, many = (needed_bytes(settings, [12] * n, (112, 160), 1, torch.device("cpu")) for n in (1, 20))
+    assert many - one == 2 * 12 * 19 * 112 * 160  # slices and labels
+
+
 def test_other_errors_of_the_training_are_not_taken_for_a_lack_of_memory(tiny_cohort, tmp_path, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("sizes do not match")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
-from phantoms import refusal
+import torch
+from phantoms import Warnings, refusal
 from test_training import TINY
 
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.model_info import read_info
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.training import validation
 from sparseseg_trainer.training.estimate import estimate
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.training.validation import keep_aside
+from sparseseg_trainer.volumes import read_geometry, write_label
 
 
 class Metrics(Reporter):
@@ -25,6 +29,22 @@ class Metrics(Reporter):
 
     def metric(self, series, step, value):
         self.points.setdefault(series, {})[step] = value
+
+
+def test_where_the_working_resolution_loses_what_is_drawn_the_user_is_told_and_nothing_was_found(
+    tiny_cohort, tmp_path, monkeypatch
+):
+    for case in read_cohort(tiny_cohort).cases:
+        geometry = read_geometry(case.image)
+        label = np.zeros(geometry.shape, np.uint8)
+        label[7, 16, 14] = 1
+        write_label(case.label, label, geometry)
+    monkeypatch.setattr(validation, "predicted", lambda run, network, numbers: torch.zeros(len(numbers), 32, 32).byte())
+    reporter, settings = Warnings(), TrainSettings(**TINY, method="central_only", pixels=100, validation=1)
+    summary = train(tiny_cohort, tmp_path / "model", settings, reporter)
+    assert sum("nothing of what is drawn is left at 2.7 x 2.7 mm" in message for message in reporter.messages) == 3
+    assert summary["validation_dice"] == summary["drawn_slices_dice"] == 0
+    assert "NaN" not in (tmp_path / "model/model.json").read_text()
 
 
 def test_cases_kept_aside_are_measured_and_not_trained_on(tiny_cohort, tmp_path):

@@ -30,8 +30,7 @@ class DrawPanel(Panel):
         self.editor.switchToSegmentationsButtonVisible = False
         self.editor.specifyGeometryButtonVisible = False
         self.editor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.onSegmentationChanged)
-        self.ui.firstButton.connect("clicked(bool)", self.onFirstClicked)
-        self.ui.lastButton.connect("clicked(bool)", self.onLastClicked)
+        self.connectButtons("first", "last")
         self.ui.reachesFirstCheckBox.connect("toggled(bool)", self.onReachesFirstToggled)
         self.ui.reachesLastCheckBox.connect("toggled(bool)", self.onReachesLastToggled)
 

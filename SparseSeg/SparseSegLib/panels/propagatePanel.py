@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from slicer.i18n import tr as _
 
 from ..certainty import setCertainty, showCertainty
@@ -23,8 +25,7 @@ class PropagatePanel(Panel):
         self._updating = False
         self._visited = set()
         self.ui.segmentSelector.connect("currentIndexChanged(int)", self.onSegmentChanged)
-        self.ui.propagateButton.connect("clicked(bool)", self.onPropagateClicked)
-        self.ui.nextButton.connect("clicked(bool)", self.onNextClicked)
+        self.connectButtons("propagate", "next")
         self.ui.checkList.connect("currentRowChanged(int)", self.onCheckRowChanged)
         self.ui.certaintyCheckBox.connect("toggled(bool)", self.onCertaintyToggled)
 
@@ -140,16 +141,10 @@ class PropagatePanel(Panel):
 
     def _createJob(self, case: CaseParameters) -> PropagationJob:
         ensureDependencies()
-        editor, segmentation = self.window.editor, case.segmentation
-
-        def saveStateForUndo() -> None:
-            if editor.segmentationNode() == segmentation:  # else the editor has forgotten its history of it
-                editor.saveStateForUndo()
-
         parameters = self.window.parameters
         return PropagationJob(
             case.volume,
-            segmentation,
+            case.segmentation,
             axis=case.axis,
             segmentIds=segmentIdsOf(case),
             firstSlice=case.firstSlice if case.firstSlice != UNMARKED else None,
@@ -161,6 +156,6 @@ class PropagatePanel(Panel):
                 "device": self.window.settings.device,
                 "probabilities": parameters.showCertainty,
             },
-            saveStateForUndo=saveStateForUndo,
+            saveStateForUndo=partial(self.window.saveStateForUndo, case.segmentation),
             onInstant=lambda result: self.onResult(case, result),
         )

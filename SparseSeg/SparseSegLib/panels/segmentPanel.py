@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import ctk
@@ -11,7 +12,7 @@ from slicer.i18n import tr as _
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.errors import InputError
 
-from ..cohortTable import CaseRow, latestResults, readTable
+from ..cohortTable import latestResults
 from ..dependencies import ensureDependencies
 from ..exportDialog import askAndExport, exportObstacle
 from ..fileDialogs import askFile, askNewFile
@@ -47,8 +48,7 @@ class SegmentPanel(Panel):
         self.ui.folderEdit.currentPath = str(self.folder)
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.onFolderChanged)
         self.ui.modelBox.connect("activated(int)", self.onModelChosen)
-        self.connectButtons("import", "exportModel", "segment", "segmentCohort", "report")
-        self.ui.exportButton.connect("clicked(bool)", self.onExportClicked)
+        self.connectButtons("import", "exportModel", "segment", "segmentCohort", "report", "export")
 
     @property
     def folder(self) -> Path:
@@ -77,7 +77,7 @@ class SegmentPanel(Panel):
         busy = self.window.jobRunner.obstacle()
         obstacle = self.obstacle() or busy
         self.enable(self.ui.segmentButton, obstacle or self.window.volumeObstacle)
-        empty = "" if self._rows() else _("Add cases to the cohort first (step 4).")
+        empty = "" if self.window.cohortRows() else _("Add cases to the cohort first (step 4).")
         self.enable(self.ui.segmentCohortButton, obstacle or empty)
         self.enable(self.ui.exportModelButton, self.obstacle())
         self.enable(self.ui.exportButton, busy or exportObstacle(self.window))
@@ -166,19 +166,14 @@ class SegmentPanel(Panel):
 
     def _createJob(self, case: CaseParameters, model: Path) -> SegmentJob:
         ensureDependencies()
-        editor, segmentation = self.window.editor, case.segmentation
-
-        def saveStateForUndo() -> None:
-            if editor.segmentationNode() == segmentation:  # else the editor has forgotten its history of it
-                editor.saveStateForUndo()
-
+        segmentation = case.segmentation
         return SegmentJob(
             case.volume,
             model,
             segmentation,
             axis=case.axis,
             settings=self._settings(),
-            saveStateForUndo=saveStateForUndo if segmentation else None,
+            saveStateForUndo=partial(self.window.saveStateForUndo, segmentation) if segmentation else None,
         )
 
     def _import(self, file: Path) -> str:
@@ -205,12 +200,6 @@ class SegmentPanel(Panel):
 
     def _cohort(self) -> Path:
         return Path(self.window.settings.cohortFolder)
-
-    def _rows(self) -> list[CaseRow]:
-        try:
-            return readTable(self._cohort()) if self.window.settings.cohortFolder else []
-        except InputError:
-            return []  # the cohort's panel says what is wrong
 
     def _report(self) -> Path | None:
         results = latestResults(self._cohort()) if self.window.settings.cohortFolder else None

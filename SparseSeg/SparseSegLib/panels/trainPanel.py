@@ -9,8 +9,9 @@ from slicer.i18n import tr as _
 
 from sparseseg_trainer.case import check_case_name
 from sparseseg_trainer.errors import InputError
+from sparseseg_trainer.model_info import SUFFIX
 
-from ..cohortTable import COMPLETE, DRAWN, PROPAGATED, CaseRow, readTable
+from ..cohortTable import COMPLETE, DRAWN, PROPAGATED
 from ..dependencies import ensureDependencies
 from ..models import modelsFolder
 from ..training import EstimateJob, TrainingJob, discardTraining, unfinishedTrainings
@@ -64,7 +65,7 @@ class TrainPanel(Panel):
 
     def update(self) -> None:
         super().update()
-        drawn = [row for row in self._rows() if row.state in (DRAWN, PROPAGATED, COMPLETE)]
+        drawn = [row for row in self.window.cohortRows() if row.state in (DRAWN, PROPAGATED, COMPLETE)]
         self._updating = True
         self.ui.asideBox.maximum = max(0, len(drawn) - 1)
         if not self._asideChosen:
@@ -179,19 +180,13 @@ class TrainPanel(Panel):
             **self.moreSettings,
         }
 
-    def _rows(self) -> list[CaseRow]:
-        try:
-            return readTable(self._cohort()) if self.window.settings.cohortFolder else []
-        except InputError:
-            return []  # the cohort's panel says what is wrong
-
     def _cohortObstacle(self) -> str:
-        if any(row.state in (DRAWN, PROPAGATED, COMPLETE) for row in self._rows()):
+        if any(row.state in (DRAWN, PROPAGATED, COMPLETE) for row in self.window.cohortRows()):
             return ""
         return _("Add at least one case with a drawing to the cohort first (step 4).")
 
     def _methodObstacle(self) -> str:
-        incomplete = [row.name for row in self._rows() if row.state in (DRAWN, PROPAGATED)]
+        incomplete = [row.name for row in self.window.cohortRows() if row.state in (DRAWN, PROPAGATED)]
         if self.ui.methodBox.currentData == "full" and incomplete:
             return _("Case {case} is not drawn on all slices: learn from the drawn slices and the volumes.").format(
                 case=incomplete[0]
@@ -204,7 +199,7 @@ class TrainPanel(Panel):
             check_case_name(name)
         except InputError as error:
             return _("The model needs a name that can be a file name.") + " " + error.advice
-        if (self.folder / name).exists() or (self.folder / f"{name}.sparseseg").exists():
+        if self._isTaken(name):
             return _("There is a model or an unfinished training of this name: choose another name.")
         return ""
 
@@ -212,7 +207,11 @@ class TrainPanel(Panel):
         """A name for the next model: that of the cohort's folder, with a number if it is taken."""
         name = self._cohort().name or _("model")
         names = (name if number == 1 else f"{name} {number}" for number in range(1, 10000))
-        return next(free for free in names if not list(self.folder.glob(f"{free}*")))
+        return next(free for free in names if not self._isTaken(free))
+
+    def _isTaken(self, name: str) -> bool:
+        """Whether there is a model or an unfinished training of this name."""
+        return (self.folder / name).exists() or (self.folder / f"{name}{SUFFIX}").exists()
 
     def _isTraining(self) -> bool:
         return isinstance(self.window.jobRunner.job, TrainingJob)

@@ -26,11 +26,9 @@ class VolumePanel(Panel):
         self._updating = False
         self.strip = SliceStrip(self.ui.strip, self.goTo)
         self.ui.volumeSelector.setMRMLScene(slicer.mrmlScene)
-        self.ui.fileButton.connect("clicked(bool)", self.onFileClicked)
-        self.ui.dicomButton.connect("clicked(bool)", self.onDicomClicked)
         self.ui.axisSelector.connect("currentIndexChanged(int)", self.onAxisChanged)
         self.ui.sliceSpinBox.connect("valueChanged(int)", self.onSliceChanged)
-        self.ui.showButton.connect("clicked(bool)", self.onShowClicked)
+        self.connectButtons("file", "dicom", "show")
 
     def obstacle(self) -> str:
         return self.window.volumeObstacle
@@ -73,7 +71,11 @@ class VolumePanel(Panel):
         selector.currentIndex = case.axis
         states = self.window.sliceStates
         isPropagated = bool(set(states.filled) - set(states.drawn))
-        self.enable(selector, _("The result goes along this axis: undo it first (step 2).") if isPropagated else "")
+        obstacle = _("The result goes along this axis: undo it first (step 2).") if isPropagated else ""
+        job = self.window.jobRunner.job
+        if job and job.belongsToScene:  # its result will go along the axis that it was started with
+            obstacle = self.window.jobRunner.obstacle()
+        self.enable(selector, obstacle)
 
     def goTo(self, index: int) -> None:
         """Shows another slice in the view, which is turned first if it cuts through several."""

@@ -6,6 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from ..case import CaseFailure
 from ..case_loop import summary_of
 from ..devices import choose_device
@@ -42,7 +44,7 @@ def benchmark(
     """
     reporter, out = reporter or Reporter(), Path(out).absolute()
     for device in devices:
-        choose_device("cuda" if device.startswith("cuda:") else device)
+        _check_device(device)
     if at_a_time < 1:
         raise InputError("bad_setting", f"{at_a_time} cells at a time cannot run.", "Take 1 or more.")
     read = read_plan(plan, data)
@@ -57,12 +59,25 @@ def benchmark(
         failed += run_tasks(tasks, devices, at_a_time, partial(_tell, reporter), reporter)
     every = [cell for some in cells for cell in some]
     sections = [_section(read, folder, some, out, reporter) for folder, some in zip(folders, cells, strict=True)]
+    write_tables([section.tables for section in sections], out / "tables")
     write_cases(out / "cases.csv", every, out)
     write_figures([picture for section in sections for picture in section.pictures], out / "figures")
     write_text(out / "report.html", benchmark_page(read, sections, every, _failures(every, failed, out), out))
     reporter.progress("report", 1)
     done = sum(cell.is_done(out) for cell in every)
     return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / "report.html"))
+
+
+def _check_device(name: str) -> None:
+    """Raises InputError ("bad_device", "no_gpu") for a device that is not there: its cells would fail or use no GPU."""
+    kind, numbered, number = name.partition(":")
+    choose_device(kind if kind == "cuda" else name)
+    if numbered and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise InputError(
+            "bad_device",
+            f"There is no GPU '{name}' on this computer, which has {torch.cuda.device_count()}.",
+            "Count from cuda:0, or choose auto, cpu or cuda.",
+        )
 
 
 def _tasks(
@@ -100,10 +115,9 @@ def _tell(reporter: Reporter, task: Task, result: dict) -> None:
 
 
 def _section(plan: Plan, data: DataFolder, cells: list[Cell], out: Path, reporter: Reporter) -> Section:
-    """Reads what the cells of a data set found, and writes its tables."""
+    """What the report says of what the cells of a data set found."""
     rows = read_rows(cells, out)
     tables = make_tables(plan, data.data.name, rows, read_labels(data.folder))
-    write_tables(tables, out / "tables")
     shown = [row for row in rows if row.done]
     pictures = pictures_or_none(partial(_pictures, plan, data, shown, out, reporter), reporter)
     return Section(data.data.name, _notes(data, cells), tables, pictures)

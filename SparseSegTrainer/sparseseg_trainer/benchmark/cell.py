@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from ..cohort import Cohort, read_cohort
 from ..devices import choose_device
 from ..errors import InputError
 from ..evaluate import EvaluateSettings, evaluate
-from ..files import write_text
+from ..files import csv_text, write_text
 from ..matching import read_prediction, read_reference
 from ..metrics import mask_dice
 from ..reporting import Reporter
@@ -67,9 +65,7 @@ def _positions(truth: Cohort, predicted: Cohort, reporter: Reporter) -> str:
 
     ``position`` is 0 on its first slice and 1 on its last one; Dice is the mean over the labels on the slice.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "position", "dice"])
+    rows = [("case", "position", "dice")]
     for case in truth.cases:
         reporter.check_cancelled()
         try:
@@ -78,8 +74,8 @@ def _positions(truth: Cohort, predicted: Cohort, reporter: Reporter) -> str:
         except InputError:  # said by ``evaluate``, whose tables count the case
             continue
         for position, dice in slice_dice(prediction, reference.label):
-            writer.writerow([case.name, f"{position:.4f}", f"{dice:.4f}"])
-    return text.getvalue()
+            rows.append((case.name, f"{position:.4f}", f"{dice:.4f}"))
+    return csv_text(rows)
 
 
 def slice_dice(prediction: np.ndarray, reference: np.ndarray) -> list[tuple[float, float]]:

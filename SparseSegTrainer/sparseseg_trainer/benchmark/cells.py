@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,16 @@ class Cell:
 def slug(*parts: str) -> str:
     """A name for a file, of letters, digits, '.', '-' and '_'."""
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part).strip("._") or "_" for part in parts)
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """The ``names`` of files, further ones of a name with a number; some disks do not tell capitals."""
+    counts, result = Counter(), []
+    for name in names:
+        counts[name.lower()] += 1
+        number = counts[name.lower()]
+        result.append(f"{name}-{number}" if number > 1 else name)
+    return result
 
 
 def digest(value) -> str:

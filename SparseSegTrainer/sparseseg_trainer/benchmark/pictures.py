@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort import Cohort, read_cohort
+from ..cohort import read_cohort
 from ..errors import InputError
 from ..figures import DRAWN, REFERENCE, contour_montage
-from ..matching import Reference, read_prediction, read_reference
+from ..matching import read_reference, shown_prediction
 from ..pictures import Picture, View, pseudo_label_pictures
 from ..reporting import Reporter
 from ..scores import ALL_METRICS
@@ -95,18 +95,11 @@ def _methods_montage(data: DataFolder, rows: list[Row], name: str, out: Path) ->
         if cell is None:
             continue
         shown.append(row)
-        predictions.append(view.of_volume(_prediction(read_cohort(cell.folder(out) / "segmented"), reference)))
+        predictions.append(view.of_volume(shown_prediction(read_cohort(cell.folder(out) / "segmented"), reference)))
         titles += [f"{row.name}\n{title}" if place == 0 else title for place, title in enumerate(view.titles)]
     contours = [(REFERENCE, np.concatenate([truth] * len(shown))), (DRAWN, np.concatenate(predictions))]
     png = contour_montage(np.concatenate([image] * len(shown)), contours, titles, view.pixel, len(view.slices))
     return png, shown
-
-
-def _prediction(predicted: Cohort, reference: Reference) -> np.ndarray:
-    try:
-        return read_prediction(predicted, reference)
-    except InputError:  # the tables count the case; the reference alone is shown
-        return np.zeros_like(reference.label)
 
 
 def _pseudo_labels(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import asdict, dataclass
 from html import escape
 from math import isnan
@@ -15,7 +14,7 @@ from ..files import whole_file
 from ..report import EXPLANATION
 from ..scores import ALL_METRICS, METRICS
 from ..web_page import failure_list, figure, page, sortable_table
-from .cells import Cell, slug
+from .cells import Cell, slug, told_apart
 from .plan import Plan
 from .results import read_result, read_scores
 from .tables import Table
@@ -59,12 +58,9 @@ def benchmark_page(plan: Plan, sections: list[Section], cells: list[Cell], faile
 
 def write_figures(pictures: list[Picture], folder: Path) -> None:
     """Every picture as a PNG file that is named as it is headed; further ones of a name are numbered."""
-    named = Counter()
-    for picture in pictures:
-        name = slug(*re.split("[:,] ", picture.heading))
-        named[name.lower()] += 1  # some disks do not tell capitals
-        number = named[name.lower()]
-        with whole_file(folder / (f"{name}-{number}.png" if number > 1 else f"{name}.png")) as temporary:
+    names = told_apart(slug(*re.split("[:,] ", picture.heading)) for picture in pictures)
+    for picture, name in zip(pictures, names, strict=True):
+        with whole_file(folder / f"{name}.png") as temporary:
             temporary.write_bytes(picture.png)
 
 

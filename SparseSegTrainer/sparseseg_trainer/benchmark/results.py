@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import defaultdict
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
 
-from ..files import write_text
+from ..files import csv_text, write_text
 from ..metrics import Scores
 from ..scores import ALL_METRICS, MEAN, UNITS, CaseScores, from_csv, summarize
 from .cells import Cell
@@ -87,10 +85,8 @@ def _mean(same: list[CaseScores]) -> CaseScores:
 
 def write_cases(path: Path, cells: list[Cell], out: Path) -> None:
     """All scores of all cells that are done, as CSV: a row for each cell, case and label."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     metrics = [UNITS.get(metric, metric) for metric in ALL_METRICS]
-    writer.writerow(["data", "fold", "row", "method", "scheme", "seed", "case", "label", *metrics, "failed"])
+    rows = [["data", "fold", "row", "method", "scheme", "seed", "case", "label", *metrics, "failed"]]
     for cell in cells:
         if not cell.is_done(out):
             continue
@@ -99,5 +95,5 @@ def write_cases(path: Path, cells: list[Cell], out: Path) -> None:
             for label in [*case.by_label, *([MEAN] if len(case.by_label) > 1 else [])]:
                 numbers = [f"{case.value(metric, label):.6g}" for metric in ALL_METRICS]
                 failed = "true" if case.is_failed(label) else ""
-                writer.writerow([*described, case.name, label, *numbers, failed])
-    write_text(path, text.getvalue())
+                rows.append([*described, case.name, label, *numbers, failed])
+    write_text(path, csv_text(rows))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from ..files import write_text
+from ..files import csv_text, write_text
 from ..labels import Label
 from ..report import SIGNIFICANT
 from ..scores import ALL_METRICS, MEAN, SUMMED, UNITS, rows_of
-from .cells import slug
+from .cells import slug, told_apart
 from .plan import Plan, TablePlan
 from .results import Row
 
@@ -152,10 +150,11 @@ def _labels(columns: Iterable[Column]) -> dict[int | str, str]:
     return {column.label: column.group for column in columns}
 
 
-def write_tables(tables: list[Table], folder: Path) -> None:
-    """Every table as NAME.md, NAME.csv and NAME.tex."""
-    for number, table in enumerate(tables, 1):
-        name = slug(f"table{number}", table.title)
+def write_tables(by_data: list[list[Table]], folder: Path) -> None:
+    """Every table of every data set as NAME.md, NAME.csv and NAME.tex."""
+    numbered = [(number, table) for tables in by_data for number, table in enumerate(tables, 1)]
+    names = told_apart(slug(f"table{number}", table.title) for number, table in numbered)
+    for (_, table), name in zip(numbered, names, strict=True):
         write_text(folder / f"{name}.md", to_markdown(table))
         write_text(folder / f"{name}.csv", to_csv(table))
         write_text(folder / f"{name}.tex", to_latex(table))
@@ -176,17 +175,15 @@ def _pipes(cells: list[str]) -> str:
 
 def to_csv(table: Table) -> str:
     """Numbers as measured (ratios from 0 to 1): mean, standard deviation and p of every metric, for every label."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     parts = [(metric, part) for metric in ALL_METRICS for part in ("mean", "sd", "p")]
     names = {label: "" if label == MEAN else f"{name} " for label, name in _labels(table.columns).items()}
     columns = [f"{name}{UNITS.get(metric, metric)}_{part}" for name in names.values() for metric, part in parts]
-    writer.writerow(["method", "cases", "failed", "trainings_done", "trainings", *columns])
+    rows = [["method", "cases", "failed", "trainings_done", "trainings", *columns]]
     for line in table.lines:
         numbers = [line.figures[label][metric].get(part) for label in names for metric, part in parts]
         texts = ["" if number is None or math.isnan(number) else f"{number:.6g}" for number in numbers]
-        writer.writerow([line.name, line.cases, line.failed, line.done, line.cells, *texts])
-    return text.getvalue()
+        rows.append([line.name, line.cases, line.failed, line.done, line.cells, *texts])
+    return csv_text(rows)
 
 
 def to_latex(table: Table) -> str:

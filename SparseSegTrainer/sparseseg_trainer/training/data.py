@@ -202,8 +202,8 @@ def _write_cache(
         image_file.open("wb") as images,  # appended to, not mapped: then a full disk is an error, not a crash
         label_file.open("wb") as labels,
     ):
-        work = _appender(grid, spacings, images, labels, need_label)
-        prepared = some_left(run_cases([found.case for found in measured], failed, work, "prepare", reporter))
+        work = _appender(grid, spacings, images, labels, need_label, reporter)
+        prepared = some_left(run_cases([found.case for found in measured], failed, work, "prepare", reporter), failed)
     content = {
         "fingerprint": current,
         "grid": asdict(grid),
@@ -223,18 +223,22 @@ def _check_classes(cohort: Cohort) -> None:
 
 
 def _appender(
-    grid: CohortGrid, spacings: dict, images: BinaryIO, labels: BinaryIO, need_label: bool
+    grid: CohortGrid, spacings: dict, images: BinaryIO, labels: BinaryIO, need_label: bool, reporter: Reporter
 ) -> Callable[[Case], PreparedCase]:
     """A function that reads a case and appends its slices to the open files of images and labels."""
 
     def append(case: Case) -> PreparedCase:
         volume = load_case(case, need_label)
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
-        for file, slices in (
-            (images, to_working_grid(volume.image, entry.size, grid.shape)),
-            (labels, working_label(volume, entry.size, grid.shape)),
-        ):
-            file.write(slices.tobytes())
+        image = to_working_grid(volume.image, entry.size, grid.shape)
+        label = working_label(volume, entry.size, grid.shape)
+        if entry.labelled and not label.any():
+            reporter.warn(
+                f"Case {case.name}: nothing of what is drawn is left at {grid.spacing[0]:.2g} x {grid.spacing[1]:.2g} "
+                "mm a pixel. Train with more pixels (the setting pixels; 0: as acquired)."
+            )
+        images.write(image.tobytes())
+        labels.write(label.tobytes())
         return entry
 
     return append

@@ -78,7 +78,7 @@ def _reading(source: Cohort, measured: list[MeasuredCase], failed: list[CaseFail
         listed = [case.annotated_slices for case in source.cases if case.label is not None]
         known = [len(annotated if slices is None else slices) for slices in listed]
         return (time.monotonic() - started) * len(measured), sum(known)
-    raise no_case()
+    raise no_case(source.failed + failed)
 
 
 def _volume_training(

@@ -36,7 +36,7 @@ class MeasuredCase:
     def of(cls, case: Case) -> MeasuredCase:
         """Reads the header. Raises InputError as ``read_geometry`` does."""
         geometry = read_geometry(case.image, case.name)
-        axis = slice_axis(geometry) if case.axis is None else case.axis
+        axis = slice_axis(geometry, case.axis)
         count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
         return cls(case, geometry, axis, count, (rows, columns), slice_spacing(geometry, axis)[1:])
 
@@ -60,7 +60,7 @@ def measure(cohort: Cohort, pixels: int, size_by: str, failed: list[CaseFailure]
 
     ``pixels`` and ``size_by`` are as in the settings. Raises InputError ("no_case") if none is left.
     """
-    measured = some_left(run_cases(cohort.cases, failed, MeasuredCase.of, "measure", reporter))
+    measured = some_left(run_cases(cohort.cases, failed, MeasuredCase.of, "measure", reporter), cohort.failed + failed)
     sizes, spacings = [found.size for found in measured], [found.spacing for found in measured]
     return measured, choose_grid(sizes, spacings, pixels, _field_of_view(measured, size_by, reporter))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 
 import torch
 
+from ..network_shape import PATCH_STEP
 from .keys import PSEUDO_LABELED
 from .settings import TrainSettings
 
@@ -54,7 +56,8 @@ def needed_bytes(
     voxels = slices * rows * columns
     if settings.dimensions == 3:
         patch = settings.volumetric.patch
-        seen = min(patch[0], slices) * min(patch[1], rows) * min(patch[2], columns)
+        longest = PATCH_STEP * math.ceil(max(counts) / PATCH_STEP)
+        seen = min(patch[0], longest) * min(patch[1], rows) * min(patch[2], columns)
         return volume_training_bytes(seen, settings) + resident_bytes(voxels, device)
     labeling = 0
     if settings.method in PSEUDO_LABELED and device.type == "cpu":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from safetensors.torch import load_file
 
 from ..cohort import Cohort
 from ..cohort_grid import unpad
-from ..files import whole_file, write_text
+from ..files import csv_text, whole_file, write_text
 from ..model_info import ModelInfo
 from ..slices import from_slices
 from ..volumes import read_geometry, write_label
@@ -24,11 +22,8 @@ from .loop import Run
 
 def write_curves(out: Path, curves: list[dict]) -> None:
     """``training.csv``: stage, epoch, loss, learning_rate, dice; and ``training.png`` where matplotlib is installed."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["stage", "epoch", "loss", "learning_rate", "dice"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(curves)
-    write_text(out / "training.csv", text.getvalue())
+    columns = ("stage", "epoch", "loss", "learning_rate", "dice")
+    write_text(out / "training.csv", csv_text([columns, *([row.get(name) for name in columns] for row in curves)]))
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

@@ -62,7 +62,7 @@ def first_weights(run: Run, part: str = "weights") -> Iterator[None]:
 
 
 def steps_for(settings: TrainSettings, slices: int, batch: int = 0) -> int:
-    """Batches in an epoch: as set, or each of so many slices once, in batches of ``batch`` (0: of the setting)."""
+    """Batches in an epoch: as set, or each of so many slices or volumes once, ``batch`` (0: as set) at a time."""
     return settings.steps or math.ceil(slices / (batch or settings.batch))
 
 

@@ -14,9 +14,8 @@ from typing import get_args
 import torch
 from torch import nn
 
-from ..case import refuse_same_folder
 from ..case_loop import summary_of
-from ..cohort import Cohort, read_cohort
+from ..cohort import Cohort, read_cohort, refuse_same_folder
 from ..cohort_grid import BRIGHTNESS
 from ..devices import choose_device
 from ..errors import InputError, out_of_memory
@@ -40,6 +39,8 @@ from .validation import figures as measured_figures
 from .validation import keep_aside, shown, write_picture
 from .views_training import final_shape
 
+# What a training leaves in its folder besides model.json
+WRITTEN = ("weights.safetensors", "training.csv", "training.png", "check.png", "README.md", "pseudo_labels")
 METHODS = {key: importlib.import_module(f".methods.{key}", __package__).train for key in get_args(Method)}
 
 
@@ -132,12 +133,27 @@ def _check_same(before: dict | None, described: dict, folder: Path) -> None:
 def _start_checkpoint(out: Path, work: Path, described: dict, resume: bool) -> None:
     """Note which training it is. Raises InputError if ``out`` holds another one, or anything that would be lost."""
     notes, begun = work / "training.json", any(work.glob("*.safetensors"))
-    if not resume and (begun or (out / "model.json").exists()):
-        raise _in_use(out, "an unfinished training" if begun else "a model")
+    if begun and not resume:
+        raise _in_use(out, "an unfinished training")
+    if (out / "model.json").exists() and not begun:
+        raise _in_use(out, "a model")
+    if not notes.exists():
+        _refuse_others(out, work)
     if begun and notes.exists():
         _check_same(json.loads(notes.read_text(encoding="utf-8")), described, work)
     else:
         write_text(notes, json.dumps(described))
+
+
+def _refuse_others(out: Path, work: Path) -> None:
+    """Raises InputError ("folder_in_use") if ``out``, where no training was begun, holds what one would replace."""
+    lost = [name for name in WRITTEN if (out / name).exists()]
+    if lost or (work.is_dir() and any(work.iterdir())):
+        raise InputError(
+            "folder_in_use",
+            f"{out} holds {lost[0] if lost else work.name}, which belongs to no training and would be lost.",
+            "Choose another folder for the model.",
+        )
 
 
 def _in_use(out: Path, what: str) -> InputError:
@@ -226,10 +242,8 @@ def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures:
 def _common_axis(data: PreparedCohort, source: Cohort) -> int | None:
     """None if every case was cut along its axis of largest spacing, else the axis that most were cut along."""
     axes = {case.name: case.axis for case in data.cases}
-    default = {
-        case.name: slice_axis(read_geometry(case.image, case.name)) for case in source.cases if case.name in axes
-    }
-    if axes == default:
+    named = [case for case in source.cases if case.name in axes and case.axis is not None]
+    if all(case.axis == slice_axis(read_geometry(case.image, case.name)) for case in named):
         return None
     chosen = list(axes.values())
     return max(set(chosen), key=chosen.count)

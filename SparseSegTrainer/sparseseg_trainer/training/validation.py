@@ -140,8 +140,11 @@ def _compared(run: Run, network: nn.Module, numbers: Tensor) -> tuple[Tensor, Te
 
 
 def _dice(truth: Tensor, guess: Tensor) -> float:
-    """Mean over slices and classes; a class that is on a slice in neither does not count."""
+    """Mean over slices and classes; a class that is on a slice in neither does not count. 0 where none counts.
+
+    Then the working resolution has lost what is drawn, and the network has learned to find nothing.
+    """
     classes = int(max(truth.max(), guess.max(), 1))
     masks = one_hot(truth, classes), one_hot(guess, classes)
     overlap, total = (masks[0] * masks[1]).sum((2, 3)), (masks[0] + masks[1]).sum((2, 3))
-    return float((2 * overlap / total)[total > 0].mean())
+    return float((2 * overlap / total)[total > 0].mean()) if total.any() else 0.0

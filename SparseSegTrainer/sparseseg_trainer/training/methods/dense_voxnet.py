@@ -6,7 +6,6 @@ is the fully supervised network of zheng2020's tables.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch.nn.functional as F
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ...dense_networks import DenseVoxNet
 from ..loop import Run, Stage, train_stage
-from ..supervised import first_weights
+from ..supervised import first_weights, steps_for
 from ..validation import live_dice
 from ..volumetric import draw_patches, run_shape
 
@@ -30,11 +29,6 @@ def supervised_twice(answers: tuple[Tensor, Tensor], labels: Tensor, known: Tens
     return sum(weight * known_cross_entropy(own, labels, known) for own, weight in zip(answers, (1, side), strict=True))
 
 
-def patch_steps(run: Run) -> int:
-    """Batches in an epoch: as set, or one patch of each case."""
-    return run.settings.steps or math.ceil(len(run.data.cases) / run.settings.batch)
-
-
 def train(run: Run) -> nn.Module:
     """Train DenseVoxNet on patches with drawn slices."""
     return train_voxels(run, "target")
@@ -42,7 +36,7 @@ def train(run: Run) -> nn.Module:
 
 def train_voxels(run: Run, name: str) -> nn.Module:
     """The same, as the stage ``name``."""
-    settings, steps = run.settings, patch_steps(run)
+    settings, steps = run.settings, steps_for(run.settings, len(run.data.cases))
 
     def batch_loss(network, _, generator):
         images, labels, known = draw_patches(run, run.data.cases, run.settings.batch, generator, drawn_on=True)

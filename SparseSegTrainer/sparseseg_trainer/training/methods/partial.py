@@ -7,7 +7,6 @@ first and brings the learning rate back to its start again and again ("Optimizat
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from ..loop import Run, Stage, plateau, train_stage
 from ..losses import one_hot
-from ..supervised import new_network
+from ..supervised import new_network, steps_for
 from ..validation import known_dice
 from ..volumetric import draw_patches
 
@@ -58,7 +57,7 @@ def train(run: Run) -> nn.Module:
 def _step(run: Run, name: str, network: nn.Module, epochs: int, restart: int) -> nn.Module:
     """One of the steps: the best network of so many epochs; the learning rate falls where it stops getting better."""
     cases = [case for case in run.data.cases if case.labelled]
-    steps = run.settings.steps or math.ceil(len(cases) / run.settings.batch)
+    steps = steps_for(run.settings, len(cases))
 
     def batch_loss(network, _, generator):
         images, labels, known = draw_patches(run, cases, run.settings.batch, generator, drawn_on=True)

@@ -18,10 +18,10 @@ from ...prediction import volume_probabilities
 from ...reporting import TimeLeft
 from ..loop import Run, Stage, train_stage
 from ..pseudo_labels import kept
-from ..supervised import first_weights
+from ..supervised import first_weights, steps_for
 from ..validation import live_dice
 from ..volumetric import draw_patches, known_voxels, run_shape
-from .dense_voxnet import known_cross_entropy, patch_steps, supervised_twice, train_voxels
+from .dense_voxnet import known_cross_entropy, supervised_twice, train_voxels
 
 
 def train(run: Run) -> nn.Module:
@@ -36,7 +36,7 @@ def train(run: Run) -> nn.Module:
 
 def train_planes(run: Run) -> nn.Module:
     """The network of slices: every step shows slices of patches across each of the three axes."""
-    settings, steps = run.settings, patch_steps(run)
+    settings, steps = run.settings, steps_for(run.settings, len(run.data.cases))
 
     def batch_loss(network, _, generator):
         images, labels, known = draw_patches(run, run.data.cases, run.settings.batch, generator, drawn_on=True)
@@ -94,7 +94,7 @@ def pseudo_labels(run: Run, network: Representative) -> Tensor:
 
 def train_meta(run: Run, network: Representative, pseudo: Tensor) -> nn.Module:
     """The meta network, the base networks staying as they are."""
-    settings, steps = run.settings, patch_steps(run)
+    settings, steps = run.settings, steps_for(run.settings, len(run.data.cases))
     how = settings.volumetric
     network.requires_grad_(False).meta.requires_grad_(True)
 
