@@ -112,7 +112,7 @@ def test_a_cancelled_training_resumes_to_the_same_weights(tiny_cohort, tmp_path,
 SCRIPT = """
 import sys
 from sparseseg_trainer.training.settings import TrainSettings
-from sparseseg_trainer.training.train import _common_axis, train
+from sparseseg_trainer.training.train import train
 train(sys.argv[1], sys.argv[2], TrainSettings(**eval(sys.argv[3])))
 """
 
