@@ -15,7 +15,7 @@ from .translation import tr as _
 TORCH = ">=2.1"
 # MONAI's base package needs NumPy and PyTorch alone; what Slicer bundles is left as it is.
 # Matplotlib draws the pictures of trainings and reports.
-PACKAGES = ["monai>=1.5", "safetensors>=0.4", "matplotlib>=3.9"]
+PACKAGES = ["monai>=1.5", "safetensors>=0.4", "psutil>=5.9", "matplotlib>=3.9"]
 
 
 def ensureDependencies(*more: str) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 
+import psutil
 import torch
 
 from ..network_shape import PATCH_STEP
 from .keys import PSEUDO_LABELED
 from .settings import TrainSettings
 
-UNKNOWN = 4 << 30  # assumed where the system does not tell
 # What these hold as a multiple of what the V-Net alone does: two students and their mixtures, four answers, a
 # discriminator, up to three decoders, the adversarial patches' features.
 BESIDE = {"hybrid_crop": 2.5, "urpc": 1.3, "sassnet": 1.3, "mc_net": 2.0, "ss_net": 2.2}
@@ -22,19 +21,8 @@ LIBRARIES = 600 << 20  # PyTorch and its workspaces, measured on a CPU
 
 
 def available_bytes(device: torch.device) -> int:
-    """Free memory of the device in bytes (4 GiB where the system does not tell)."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            kilobytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
-        return int(kilobytes) * 1024
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, AttributeError, OSError):
-        return UNKNOWN
+    """Free memory of the device in bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
 def resident_bytes(voxels: int, device: torch.device) -> int:
