@@ -259,6 +259,12 @@ def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path)
     assert len(shares) == 2 and (sum(shares) <= 1 + 1e-4).all()
 
 
+def test_a_case_may_lack_the_last_of_the_cohorts_labels(files):
+    alone = load_case(Case("Ann", files / "image.nrrd", files / "many.nrrd", (6,)))
+    of_three = replace(alone, values=(*alone.values, 300))
+    assert np.array_equal(propagate_case(of_three, INSTANT).label, propagate_case(alone, INSTANT).label)
+
+
 def test_the_spinal_cord_is_found_from_one_slice(data_dir, tmp_path):
     folder = data_dir / "spinal_cord"
     geometry = read_image(folder / "t2.nii.gz").geometry
