@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error.strerror or str(error)) from error
     finally:
-        if temporary.is_file() or temporary.is_symlink():
+        with suppress(OSError):  # it is not there, or the system refuses its name too
             temporary.unlink()
 
 

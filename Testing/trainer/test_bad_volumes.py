@@ -128,6 +128,10 @@ def test_a_failed_write_leaves_the_earlier_file_whole(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["label.nrrd"]
 
 
+def test_a_file_beside_which_no_temporary_one_has_room_for_its_name_is_refused(tmp_path):
+    assert refusal(write_label, tmp_path / f"{'a' * 245}.nrrd", LABEL, GEOMETRY).code == "cannot_write"
+
+
 @pytest.fixture
 def full_disk(tmp_path):
     """A disk of 64 kB."""
