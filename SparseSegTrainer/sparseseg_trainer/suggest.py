@@ -16,7 +16,7 @@ from .case import Case
 from .case_loop import run_cases, some_left, summary_of
 from .cohort import read_cohort
 from .cohort_grid import match_brightness
-from .devices import choose_device
+from .devices import SEEDS, choose_device
 from .errors import InputError
 from .files import csv_text, write_text
 from .models import Model, load_model
@@ -35,6 +35,7 @@ LIMITS = {
     "steps": (1, 10**6),
     "batch": (2, 4096),  # batch normalization needs two
     "learning_rate": (1e-8, 1),
+    "seed": SEEDS,
 }
 
 

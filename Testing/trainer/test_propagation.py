@@ -35,6 +35,10 @@ def drawn_cases(cohort):
     return [load_case(case) for case in read_cohort(cohort).cases]
 
 
+def test_a_seed_that_pytorch_does_not_take_is_refused():
+    assert refusal(partial(PropagateSettings, seed=2**64)).code == "bad_setting"
+
+
 @pytest.mark.parametrize("quality", ["instant", "refined"])
 def test_the_drawn_slice_comes_back_bit_identical_and_the_rest_resembles_the_truth(dense_cohort, tiny_cohort, quality):
     dense = load_case(read_cohort(dense_cohort).cases[0])

@@ -230,6 +230,6 @@ def test_an_experiment_draws_the_most_representative_slices_of_the_structure(den
         assert set(after.annotated_slices) <= set(load_case(before).annotated)
 
 
-@pytest.mark.parametrize(("name", "value"), [("budget", 0), ("side", 40), ("learning_rate", 0.0)])
+@pytest.mark.parametrize(("name", "value"), [("budget", 0), ("side", 40), ("learning_rate", 0.0), ("seed", 2**64)])
 def test_settings_that_make_no_sense_are_refused(tiny_cohort, name, value):
     assert refusal(suggest, tiny_cohort, SuggestSettings(**{name: value})).code == "bad_setting"
