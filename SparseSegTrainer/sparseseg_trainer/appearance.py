@@ -28,11 +28,11 @@ PIXELS = 25_000  # that are learned from at most, evenly chosen: more make no di
 LIMIT = 4.0  # of the evidence, in logits: a single pixel never outvotes a certain label
 
 
-def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor) -> Tensor:
+def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor, classes: int) -> Tensor:
     """Evidence of each class against background (slice, class, row, column), in logits within +-``LIMIT``.
 
-    ``slices`` (slice, row, column) in [0, 1]; ``labels`` (slice, row, column) class indices, right on the ``drawn`` and
-    the ``absent`` slices and nearly so a few slices from the drawn ones.
+    ``slices`` (slice, row, column) in [0, 1]; ``labels`` (slice, row, column) indices of the background and of so many
+    ``classes``, right on the ``drawn`` and the ``absent`` slices and nearly so a few slices from the drawn ones.
     """
     values = np.ascontiguousarray(slices.cpu().numpy())
     basis = _basis(values)
@@ -42,7 +42,7 @@ def appearance(slices: Tensor, labels: Tensor, drawn: list[int], absent: Tensor)
     some = slice(None, None, max(1, known.size // PIXELS))
     sample = torch.from_numpy(_expanded(basis[chosen].reshape(known.size, -1)[some]))
     label, weight = torch.from_numpy(known.ravel()[some]).long(), torch.from_numpy(pixels.ravel()[some])
-    coefficients = _fitted(sample, label, weight / weight.sum())
+    coefficients = _fitted(sample, label, weight / weight.sum(), classes)
     logits = np.stack([_expanded(plane) @ coefficients for plane in basis])
     evidence = gaussian_filter(logits[..., 1:] - logits[..., :1], (1, 0.7, 0.7, 0))
     evidence = torch.from_numpy(evidence).movedim(-1, 1).clamp(-LIMIT, LIMIT)
@@ -96,10 +96,10 @@ def _pixel_weights(labels: np.ndarray, weights: list[float]) -> np.ndarray:
     return (result / result.sum()).astype(np.float32)
 
 
-def _fitted(sample: Tensor, labels: Tensor, weights: Tensor) -> np.ndarray:
+def _fitted(sample: Tensor, labels: Tensor, weights: Tensor, classes: int) -> np.ndarray:
     """Coefficients (features, classes + 1) of the logistic regression; a class without pixels gets no evidence."""
-    classes = int(labels.max()) + 1
-    coefficients = torch.zeros(sample.shape[1], classes, requires_grad=True)
+    seen = int(labels.max()) + 1
+    coefficients = torch.zeros(sample.shape[1], seen, requires_grad=True)
     optimizer = torch.optim.LBFGS([coefficients], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -110,5 +110,5 @@ def _fitted(sample: Tensor, labels: Tensor, weights: Tensor) -> np.ndarray:
         return loss
 
     optimizer.step(closure)
-    result = coefficients.detach().numpy()
-    return np.where(np.isin(np.arange(classes), labels.numpy()), result, result[:, :1])
+    result = np.pad(coefficients.detach().numpy(), ((0, 0), (0, classes + 1 - seen)))
+    return np.where(np.isin(np.arange(classes + 1), labels.numpy()), result, result[:, :1])

@@ -31,6 +31,7 @@ COLUMNS = (
 )
 # What no file system, Windows included, takes in a file name; the case names the files of the results.
 FORBIDDEN = set('/\\<>:"|?*')
+LONGEST = 200  # bytes of a name: file systems take 255, and the results' names are longer
 
 
 @dataclass
@@ -89,6 +90,12 @@ def read_row(row: dict[str, str], folder: Path) -> Case:
     """
     name = cell(row, "case")
     check_case_name(name)
+    if any(row.get(None, ())):  # what a reader of CSV files keeps of cells beyond the header's
+        raise InputError(
+            "bad_cohort",
+            f"Case {name}: its row of {FILE_NAME} has more cells than the header.",
+            "Put what contains a comma in quotes, and ';' between slices.",
+        )
     image = cell(row, "image")
     if not image:
         raise InputError("missing_file", f"Case {name} has no image.", f"Fill the column image of {FILE_NAME}.")
@@ -122,6 +129,12 @@ def check_case_name(name: str) -> None:
             "bad_case_name",
             f"The case name {name!r} cannot be a file name.",
             "Use letters, digits, spaces, '-', '_' and single dots.",
+        )
+    if len(os.fsencode(name)) > LONGEST:
+        raise InputError(
+            "bad_case_name",
+            f"The case name {name!r} is too long for the names of the results.",
+            f"Use at most {LONGEST // 4} letters, whatever their script.",
         )
 
 

@@ -133,7 +133,8 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     header = text.split("\n", 1)[0]
     delimiter = "," if "," in header else ";"  # spreadsheets of many countries save with semicolons
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    names = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = [name.lower() if name.lower() in COLUMNS else name for name in names]
     missing = [name for name in ("case", "image") if name not in reader.fieldnames]
     rows = list(reader) if not missing else []
     if not rows:

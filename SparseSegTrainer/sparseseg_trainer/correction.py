@@ -56,13 +56,13 @@ def corrected(
     usual = usual_tapers(annotated, absent)
     labels = tapered(travelled.carried, annotated, usual).max(1).indices
     with torch.enable_grad():
-        evidence = appearance(slices, labels, annotated, absent)
+        evidence = appearance(slices, labels, annotated, absent, travelled.carried.shape[1] - 1)
     marked = (first is not None, last is not None)
     tapers = likeliest_tapers(travelled.carried, evidence, annotated, usual, marked)
     carried = tapered(travelled.carried, annotated, tapers)
     limit = min(BLUR_LIMIT, BLUR_PART * smallest_radius(list(drawn.values())))
     logits = blurred(carried, travelled.distance, limit).clamp_min(FLOOR).log()
-    logits[:, 1 : 1 + evidence.shape[1]] += EVIDENCE * evidence
+    logits[:, 1:] += EVIDENCE * evidence
     probability = logits.softmax(1)
     probability[absent] = carried[absent]
     probability[annotated] = travelled.carried[annotated]

@@ -13,6 +13,7 @@ import torch
 from .errors import InputError
 
 CPU = torch.device("cpu")
+SEEDS = (-(2**63), 2**64 - 1)  # that PyTorch takes
 # Along an axis. With one or two, 3 x 3 x 3 convolutions of PyTorch 2.13 leave a part of their gradients in bfloat16 as
 # the memory was, or write past their end.
 LEAST_VOXELS = 3

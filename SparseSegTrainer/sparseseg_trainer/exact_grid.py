@@ -21,8 +21,8 @@ from .geometry import Geometry
 
 SPACING_KEY = "SparseSeg_Spacing"
 DIRECTION_KEY = "SparseSeg_Direction"
-# Steps of the last bit to try on each component, the nearest first.
-NUDGES = np.array(sorted(product((-1, 0, 1), repeat=3), key=lambda steps: sum(map(abs, steps))))
+# Steps of the last bit to try on each component, the nearest first; one is too few for 3 of 10 000 vectors.
+NUDGES = np.array(sorted(product(range(-2, 3), repeat=3), key=lambda steps: sum(map(abs, steps))))
 NIFTI_MATRIX_BYTE = 280  # where srow_x begins in a NIfTI-1 header
 # A NIfTI file rounds spacing and matrix each to float32: this is how far their ratio may be from 1.
 FLOAT32_RATIOS = 1 + np.array(sorted(np.linspace(-4e-7, 4e-7, 81), key=abs))

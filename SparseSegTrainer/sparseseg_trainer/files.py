@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -32,7 +32,8 @@ def bare_name(path: Path) -> str:
 
 
 def require(path: Path, subject: str) -> None:
-    """Raises InputError ("missing_file"), beginning with ``subject``, if there is no such file or folder."""
+    """Raises InputError ("missing_file", "bad_path"), beginning with ``subject``, if there is no such file."""
+    require_text(path, subject)
     if not path.exists():
         raise InputError(
             "missing_file",
@@ -41,8 +42,18 @@ def require(path: Path, subject: str) -> None:
         )
 
 
+def require_text(path: Path, subject: str) -> None:
+    """Raises InputError ("bad_path") for a name that is no text, as old archives have: SimpleITK ends the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        message = f"{subject}: the name {str(path)!r} has characters that are not UTF-8."
+        raise InputError("bad_path", message, "Rename the file or the folder.") from error
+
+
 def require_writable(path: Path) -> None:
-    """Raises InputError ("bad_suffix") if ``path`` cannot name the file of a volume."""
+    """Raises InputError ("bad_suffix", "bad_path") if ``path`` cannot name the file of a volume."""
+    require_text(path, "The file to write")
     problem = "is a folder" if path.is_dir() else "has no suffix of a format that can be written"
     if path.is_dir() or full_suffix(path) not in WRITABLE:
         raise InputError("bad_suffix", f"{path} {problem}.", f"Name a file that ends in one of {', '.join(WRITABLE)}.")
@@ -64,7 +75,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error.strerror or str(error)) from error
     finally:
-        if temporary.is_file() or temporary.is_symlink():
+        with suppress(OSError):  # it is not there, or the system refuses its name too
             temporary.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import traceback
@@ -16,6 +17,7 @@ from .settings import from_dict
 
 SCHEMA = 1
 FINE, SOME_FAILED, BAD_INPUT, INTERNAL, CANCELLED = 0, 1, 2, 3, 130  # exit statuses
+REFUSED_PATHS = (errno.EACCES, errno.ENAMETOOLONG)  # even looking whether there is such a file raises these
 
 CANCELLED_ERROR = (
     "cancelled",
@@ -98,6 +100,10 @@ def supervise(work: Callable[[], dict], reporter: Reporter, log: Path | None = N
         reporter.error(error.code, error.message, error.advice)
         return BAD_INPUT
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSED_PATHS:
+            advice = "Check its name and who may open its folder, or choose another."
+            reporter.error("no_access", f"{error.filename} cannot be used: {error.strerror}.", advice)
+            return BAD_INPUT
         traceback.print_exc()
         if log:
             with contextlib.suppress(OSError):

@@ -18,9 +18,10 @@ from .cleanup import keep_touching
 from .cohort import Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
 from .correction import corrected
 from .demons import demons_fields
-from .devices import choose_device, seed_everything
+from .devices import SEEDS, choose_device, seed_everything
 from .errors import InputError
 from .files import bare_name, csv_text, require_writable, write_text
+from .network_shape import check_limits
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -48,6 +49,10 @@ class PropagateSettings(CheckedSettings):
     device: str = "auto"
     absence: bool = True
     probabilities: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_limits(self, {"seed": SEEDS})
 
 
 @dataclass

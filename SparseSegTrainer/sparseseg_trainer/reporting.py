@@ -93,17 +93,23 @@ class JsonReporter(Reporter):
 def control_c(cancel: threading.Event) -> Iterator[None]:
     """Within it Control-C sets ``cancel`` besides raising KeyboardInterrupt; for the main thread.
 
-    A library may swallow the exception, and Python itself does in destructors.
+    A library may swallow the exception, and Python itself does in destructors, without a traceback then.
     """
 
     def interrupt(*_):
         cancel.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    def swallowed(problem):
+        if problem.exc_type is not KeyboardInterrupt:
+            hook(problem)
+
+    before, hook = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+    sys.unraisablehook = swallowed
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
 
 

@@ -175,6 +175,7 @@ def _evenly(parts: int, drawn: tuple[int, ...]) -> list[int]:
     """The middle ones of ``parts`` equal parts of ``drawn``; all of them if they are fewer."""
     if parts < 1:
         raise ValueError(parts)
+    parts = min(parts, len(drawn))
     return sorted({drawn[int((part + 0.5) * len(drawn) / parts)] for part in range(parts)})
 
 

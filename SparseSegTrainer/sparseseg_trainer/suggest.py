@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .case import Case
+from .case import FILE_NAME, Case
 from .case_loop import run_cases, some_left, summary_of
-from .cohort import read_cohort
+from .cohort import Cohort, read_cohort
 from .cohort_grid import match_brightness
-from .devices import choose_device
+from .devices import SEEDS, choose_device
 from .errors import InputError
 from .files import csv_text, write_text
 from .models import Model, load_model
@@ -35,6 +35,7 @@ LIMITS = {
     "steps": (1, 10**6),
     "batch": (2, 4096),  # batch normalization needs two
     "learning_rate": (1e-8, 1),
+    "seed": SEEDS,
 }
 
 
@@ -77,8 +78,8 @@ def suggest(
     Slices count from 0 along the axis that is told with them: the case's slice axis (that of the model, where the case
     names none and has no drawing), or with ``planes`` any. Returns {"cases", "failed", "suggestions": [{"case", "axis",
     "slice", "gain"}], "features": what made them}. The gain is in slices newly covered; with a ``model`` in mm² that it
-    expects to have wrong there. ``out`` is a CSV file of the suggestions. Raises InputError ("bad_setting", those of
-    ``read_cohort`` and ``load_model``) and ``Cancelled``.
+    expects to have wrong there. ``out`` is a CSV file of the suggestions. Raises InputError ("bad_setting",
+    "same_file", those of ``read_cohort`` and ``load_model``) and ``Cancelled``.
     """
     settings, reporter = settings or SuggestSettings(), reporter or Reporter()
     _check(settings)
@@ -87,6 +88,8 @@ def suggest(
     if loaded:
         loaded.network.to(device)
     source = read_cohort(cohort)
+    if out:
+        _refuse_to_replace_inputs(source, Path(out))
     failed = list(source.failed)
 
     def work(case: Case) -> list[Seen]:
@@ -111,6 +114,14 @@ def suggest(
         write_text(Path(out), csv_text([("order", "case", "axis", "slice", "gain"), *rows]))
         fields["out"] = str(out)
     return summary_of(len(volumes), failed, **fields)
+
+
+def _refuse_to_replace_inputs(cohort: Cohort, out: Path) -> None:
+    """Raises InputError ("same_file") if the file ``out`` is one of the cohort itself."""
+    given = [path for case in cohort.cases for path in (case.image, case.label) if path is not None]
+    if out.resolve() in [path.resolve() for path in (cohort.folder / FILE_NAME, *given)]:
+        message = f"The suggestions would replace {out}, a file of the cohort itself."
+        raise InputError("same_file", message, "Choose another file for them.")
 
 
 def ranked(cases: list[Case], settings: SuggestSettings, reporter: Reporter) -> dict[tuple[str, int], list[int]]:

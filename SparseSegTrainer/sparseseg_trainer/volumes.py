@@ -45,7 +45,7 @@ class Volume:
 def read_image(path: Path, case: str = "") -> Volume:
     """Reads a gray-value volume: NRRD, NIfTI, MetaImage, or a folder with one DICOM series.
 
-    Raises InputError ("missing_file", "not_an_image", "not_3d", "one_slice", "color", "not_finite",
+    Raises InputError ("missing_file", "bad_path", "not_an_image", "not_3d", "one_slice", "color", "not_finite",
     "several_series", "uneven_slices"); its message names ``case``.
     """
     image = _as_volume(_read(path, case), path, case)
@@ -107,7 +107,7 @@ def write_label(path: Path, array: np.ndarray, geometry: Geometry, labels: Seque
     """Writes a label map (k, j, i) compressed; the suffix gives the format, .seg.nrrd keeps names and colors.
 
     The grid is kept to the last bit, but NIfTI rounds grids that did not come from NIfTI to float32.
-    Raises InputError ("no_space", "cannot_write", "bad_suffix").
+    Raises InputError ("no_space", "cannot_write", "bad_suffix", "bad_path").
     """
     kind = np.uint8 if array.max(initial=0) < 256 else np.uint16
     keys = {}
@@ -149,6 +149,7 @@ def _header(path: Path, case: str) -> sitk.ImageFileReader:
 
 def _read(path: Path, case: str) -> sitk.Image:
     path = Path(path)
+    require(path, _subject(path, case))
     if path.is_dir():
         return read_series(path, _subject(path, case))
     reader = _header(path, case)

@@ -128,6 +128,17 @@ def test_a_failed_write_leaves_the_earlier_file_whole(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["label.nrrd"]
 
 
+@pytest.mark.parametrize("name", ["old\udcff.nrrd", "old\udcff/image.nrrd"])
+def test_a_name_that_is_no_text_is_refused_and_does_not_end_the_process(tmp_path, name):
+    errors = [refusal(read_image, tmp_path / name, "Ann"), refusal(read_geometry, tmp_path / name)]
+    errors.append(refusal(write_label, tmp_path / name, LABEL, GEOMETRY))
+    assert {error.code for error in errors} == {"bad_path"}
+
+
+def test_a_file_beside_which_no_temporary_one_has_room_for_its_name_is_refused(tmp_path):
+    assert refusal(write_label, tmp_path / f"{'a' * 245}.nrrd", LABEL, GEOMETRY).code == "cannot_write"
+
+
 @pytest.fixture
 def full_disk(tmp_path):
     """A disk of 64 kB."""

@@ -159,6 +159,18 @@ def test_an_interrupt_that_a_library_swallows_still_ends_the_job(as_json):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_interrupt_in_a_destructor_shows_no_traceback(monkeypatch):
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    shown, cancel = [], threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    with control_c(cancel):
+        Interrupted()
+    assert cancel.is_set() and not shown
+
+
 def test_what_one_command_writes_the_next_one_reads(tiny_cohort, dense_cohort, tmp_path):
     steps = ("epochs=1", "semi_epochs=1", "K1=0", "K2=1", "steps=2", "orthogonal_epochs=1")
     options = [word for step in steps for word in ("--set", step)]

@@ -31,6 +31,11 @@ def test_a_spreadsheet_s_byte_order_mark_spaces_and_semicolons_are_understood(fi
     assert read_cohort(files).cases[0].annotated_slices == (6, 7)
 
 
+def test_columns_may_be_written_in_upper_case(files):
+    case = cohort_of(files, "CASE,Image,label,Annotated_Slices,AXIS\nAnn,image.nrrd,label.nrrd,6,1\n").cases[0]
+    assert case.name == "Ann" and case.annotated_slices == (6,) and case.axis == 1
+
+
 def test_what_is_written_is_read_again(files):
     cases = [
         Case("Ann", files / "image.nrrd", files / "label.nrrd", (3, 7), 2, 2, 9, "test", False, True),
@@ -91,11 +96,13 @@ BAD_ROWS = {
     "Bad\\er,image.nrrd,label.nrrd,,,,": "bad_case_name",
     "..,image.nrrd,label.nrrd,,,,": "bad_case_name",
     ",image.nrrd,label.nrrd,,,,": "bad_case_name",
+    f"{201 * 'a'},image.nrrd,label.nrrd,,,,": "bad_case_name",
     "Bad,image.nrrd,label.nrrd,seven,,,": "bad_cohort",
     "Bad,image.nrrd,label.nrrd,-1,,,": "bad_cohort",
     "Bad,image.nrrd,label.nrrd,,3,,": "bad_cohort",
     "Bad,image.nrrd,label.nrrd,,,1.5,": "bad_cohort",
     "Bad,image.nrrd,label.nrrd,,,,x": "bad_cohort",
+    "Bad,image.nrrd,label.nrrd,6,2,3,10,7": "bad_cohort",
 }
 
 

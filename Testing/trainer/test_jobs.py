@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -283,3 +285,14 @@ def test_values_that_json_does_not_know_are_made_ones_that_it_does():
 
     values = {"a": np.float32(0.5), "b": np.array([1, np.nan]), 3: (Path("x"), float("-inf")), "n": None}
     assert json_values(values) == {"a": 0.5, "b": [1, None], "3": ["x", None], "n": None}
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENAMETOOLONG])
+def test_a_path_that_the_system_lets_nobody_look_at_is_said_in_a_sentence(code, capsys):
+    def work():
+        raise OSError(code, os.strerror(code), "closed/image.nrrd")
+
+    assert supervise(work, JsonReporter(sys.stdout)) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["message"] == f"closed/image.nrrd cannot be used: {os.strerror(code)}."
+    assert not said.err

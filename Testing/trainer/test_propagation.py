@@ -35,6 +35,10 @@ def drawn_cases(cohort):
     return [load_case(case) for case in read_cohort(cohort).cases]
 
 
+def test_a_seed_that_pytorch_does_not_take_is_refused():
+    assert refusal(partial(PropagateSettings, seed=2**64)).code == "bad_setting"
+
+
 @pytest.mark.parametrize("quality", ["instant", "refined"])
 def test_the_drawn_slice_comes_back_bit_identical_and_the_rest_resembles_the_truth(dense_cohort, tiny_cohort, quality):
     dense = load_case(read_cohort(dense_cohort).cases[0])
@@ -257,6 +261,12 @@ def test_several_classes_never_overlap_and_keep_their_values(data_dir, tmp_path)
         assert measure(result.label == value, dense.label == value, dense.spacing).dice > 0.4
     shares = [read_image(path).array for path in sorted((tmp_path / "out/probabilities").glob("*.nrrd"))]
     assert len(shares) == 2 and (sum(shares) <= 1 + 1e-4).all()
+
+
+def test_a_case_may_lack_the_last_of_the_cohorts_labels(files):
+    alone = load_case(Case("Ann", files / "image.nrrd", files / "many.nrrd", (6,)))
+    of_three = replace(alone, values=(*alone.values, 300))
+    assert np.array_equal(propagate_case(of_three, INSTANT).label, propagate_case(alone, INSTANT).label)
 
 
 def test_the_spinal_cord_is_found_from_one_slice(data_dir, tmp_path):

@@ -31,6 +31,7 @@ from sparseseg_trainer.volumes import read_geometry, read_label
         ("evenly:2", 88, [12, 17]),  # the structure's slices 10 to 14 and 15 to 19
         ("evenly:5", 88, [11, 13, 15, 17, 19]),
         ("evenly:30", 88, list(range(10, 20))),
+        ("evenly:999999999999", 88, list(range(10, 20))),
         ("all", 88, list(range(10, 20))),
         ("every:4", 88, [12, 16]),
         ("every:1", 88, list(range(10, 20))),

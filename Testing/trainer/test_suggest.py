@@ -222,6 +222,13 @@ def test_the_area_expected_to_be_wrong_is_summed_up_across_each_axis(files, monk
     assert rows.sum() == pytest.approx(2 * one * 3 * 0.9) and rows[8:16].min() > 0.7 * rows.max()
 
 
+@pytest.mark.parametrize("name", ["cohort.csv", "labels/case1.nrrd"])
+def test_suggestions_never_replace_a_file_of_the_cohort(tiny_cohort, name):
+    before = (tiny_cohort / name).read_bytes()
+    assert refusal(suggest, tiny_cohort, QUICK, None, None, tiny_cohort / name).code == "same_file"
+    assert (tiny_cohort / name).read_bytes() == before
+
+
 def test_an_experiment_draws_the_most_representative_slices_of_the_structure(dense_cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(suggesting, "SuggestSettings", partial(SuggestSettings, side=32, steps=20, batch=8))
     assert sparsify(dense_cohort, tmp_path / "out", "suggested:3") == {"cases": 3, "failed": []}
@@ -230,6 +237,6 @@ def test_an_experiment_draws_the_most_representative_slices_of_the_structure(den
         assert set(after.annotated_slices) <= set(load_case(before).annotated)
 
 
-@pytest.mark.parametrize(("name", "value"), [("budget", 0), ("side", 40), ("learning_rate", 0.0)])
+@pytest.mark.parametrize(("name", "value"), [("budget", 0), ("side", 40), ("learning_rate", 0.0), ("seed", 2**64)])
 def test_settings_that_make_no_sense_are_refused(tiny_cohort, name, value):
     assert refusal(suggest, tiny_cohort, SuggestSettings(**{name: value})).code == "bad_setting"

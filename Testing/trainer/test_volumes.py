@@ -68,6 +68,19 @@ def test_a_label_has_the_very_grid_of_an_image_in_its_own_format_for_any_reader(
     assert plain_read(folder / f"label{suffix}") == plain_read(folder / f"image{suffix}")
 
 
+def test_a_label_has_the_very_grid_of_an_nrrd_image_even_two_last_bits_from_spacing_times_direction(tmp_path):
+    vectors = [
+        (0.729700518831983, -1.3982118322813688, -0.7560691140397887),
+        (-0.6279421724568891, 0.5106979885217715, -1.5504848400010403),
+        (1.4594220572469032, 0.9177895580084533, -0.28876088591593035),
+    ]
+    image = sitk.GetImageFromArray(LABEL)
+    image.SetDirection(np.ravel(vectors, "F").tolist())
+    sitk.WriteImage(image, str(tmp_path / "image.nrrd"))
+    write_label(tmp_path / "label.nrrd", LABEL, read_geometry(tmp_path / "image.nrrd"))
+    assert plain_read(tmp_path / "label.nrrd") == plain_read(tmp_path / "image.nrrd")
+
+
 @settings(deadline=None, max_examples=20)
 @given(geometry=geometries())
 def test_nifti_keeps_any_grid_within_float32_and_recognizes_it(tmp_path_factory, geometry):
