@@ -131,7 +131,8 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     except UnicodeDecodeError as error:
         raise InputError("bad_cohort", f"{path} is not UTF-8 text.", "Save it as CSV UTF-8.") from error
     header = text.split("\n", 1)[0]
-    delimiter = "," if "," in header else ";"  # spreadsheets of many countries save with semicolons
+    # spreadsheets of many countries save with semicolons
+    delimiter = max(",;", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     names = [name.strip() for name in reader.fieldnames or ()]
     reader.fieldnames = [name.lower() if name.lower() in COLUMNS else name for name in names]

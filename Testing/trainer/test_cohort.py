@@ -26,7 +26,7 @@ def test_three_columns_are_enough_and_the_label_may_be_empty(files):
 
 
 def test_a_spreadsheet_s_byte_order_mark_spaces_and_semicolons_are_understood(files):
-    text = 'case; image; label; annotated_slices\r\nAnn; image.nrrd; label.nrrd; "6;7"\r\n'
+    text = 'case; image; label; annotated_slices; notes, mine\r\nAnn; image.nrrd; label.nrrd; "6;7"; good, bad\r\n'
     (files / "cohort.csv").write_text(text, encoding="utf-8-sig")
     assert read_cohort(files).cases[0].annotated_slices == (6, 7)
 

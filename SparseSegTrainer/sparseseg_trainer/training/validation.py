@@ -36,7 +36,7 @@ def keep_aside(cohort: Cohort, count: int, seed: int) -> tuple[Cohort, Cohort | 
     if count >= len(labelled):
         raise InputError(
             "too_few_cases",
-            f"{count} cases cannot be kept aside: the cohort has {len(labelled)} with a drawing.",
+            f"Cases with a drawing: {len(labelled)}. To keep {count} of them aside would leave none to learn from.",
             "Add cases, or keep fewer aside.",
         )
     chosen = set(random.Random(seed).sample(sorted(labelled), count))
