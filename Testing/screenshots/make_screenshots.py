@@ -151,10 +151,11 @@ def train(camera: Camera) -> None:
     panel.ui.presetBox.currentIndex = panel.ui.presetBox.findData("fast")
     panel.ui.nameEdit.text = "Brain"
     click(panel.ui.trainButton)
-    waitFor(lambda: len(panel.plot.points("target/dice")) > 3, 900)
+    runner = camera.window.jobRunner
+    waitFor(lambda: len(panel.plot.points("target/dice")) > 3 or not runner.isRunning(), 900)
     camera.take("train")
-    waitFor(lambda: not camera.window.jobRunner.isRunning(), 900)
-    print(camera.window.jobRunner.ui.messageLabel.text, flush=True)
+    waitFor(lambda: not runner.isRunning(), 900)
+    print(runner.ui.messageLabel.text, flush=True)
 
 
 def segment(camera: Camera, folder: Path) -> None:
