@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .case import COLUMNS, FILE_NAME, LABELS_FOLDER, Case, CaseFailure, cell, read_row, write_row
 from .errors import InputError
-from .files import csv_text, write_text
+from .files import csv_text, require_other_files, write_text
 from .labels import FILE_NAME as LABELS_FILE
 from .labels import Label, default_label, read_labels, write_labels
 from .reporting import Reporter
@@ -64,6 +64,11 @@ class Cohort:
             except InputError:
                 continue  # said again, and heard, when the case itself is loaded
         return [named.get(value) or default_label(value) for value in sorted(values)]
+
+    @property
+    def files(self) -> list[Path]:
+        """The images and labels of the cases."""
+        return [path for case in self.cases for path in (case.image, case.label) if path is not None]
 
     def forget_other_slices(self, who: str, reporter: Reporter) -> None:
         """Leave out what is drawn across other axes than each case's own, and warn once: ``who`` does not use it."""
@@ -173,15 +178,7 @@ def refuse_to_replace_inputs(cohort: Cohort, out: Path) -> None:
     """
     if cohort.folder is not None:
         refuse_same_folder(cohort.folder, out)
-    given = {path.resolve() for case in cohort.cases for path in (case.image, case.label) if path is not None}
-    for case in cohort.cases:
-        path = label_path(out, case)
-        if path.resolve() in given:
-            raise InputError(
-                "same_file",
-                f"The result of case {case.name} would replace {path}, a file of the cohort itself.",
-                "Choose another folder for the results.",
-            )
+    require_other_files(cohort.files, (label_path(out, case) for case in cohort.cases))
 
 
 def label_path(out: Path, case: Case) -> Path:

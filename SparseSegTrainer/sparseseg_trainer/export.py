@@ -10,7 +10,7 @@ import numpy as np
 
 from .dicom_seg import read_dicom_seg, write_dicom_seg
 from .errors import InputError
-from .files import full_suffix
+from .files import full_suffix, require_other_files
 from .geometry import Geometry
 from .labels import FILE_NAME, Label, read_labels
 from .reporting import Reporter
@@ -44,8 +44,7 @@ def export(
     ``write_label`` and ``write_dicom_seg``) and ``Cancelled``.
     """
     reporter, label, out = reporter or Reporter(), Path(label), Path(out)
-    if label.resolve() == out.resolve():
-        raise InputError("same_file", f"The export would replace {out}.", "Choose another file for it.")
+    require_other_files([label], [out])
     to_dicom = full_suffix(out) == DICOM
     if to_dicom and series is None:
         raise InputError(

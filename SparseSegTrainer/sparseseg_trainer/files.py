@@ -51,6 +51,15 @@ def require_text(path: Path, subject: str) -> None:
         raise InputError("bad_path", message, "Rename the file or the folder.") from error
 
 
+def require_other_files(given: Iterable[Path], results: Iterable[Path]) -> None:
+    """Raises InputError ("same_file") if one of the ``results`` is a file of the ``given`` that they are made from."""
+    given = {path.resolve() for path in given}
+    for path in results:
+        if path.resolve() in given:
+            message = f"The result would replace {path}, which it is made from."
+            raise InputError("same_file", message, "Choose another name or folder for the result.")
+
+
 def require_writable(path: Path) -> None:
     """Raises InputError ("bad_suffix", "bad_path") if ``path`` cannot name the file of a volume."""
     require_text(path, "The file to write")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +118,12 @@ def check_patch(patch: tuple[int, int, int]) -> None:
             f"The setting 'patch' is {list(patch)}.",
             f"Give slices, rows and columns, each a multiple of {PATCH_STEP} from {low} to {high}.",
         )
+
+
+def patch_within(wanted: tuple[int, int, int], longest: Iterable[int]) -> tuple[int, int, int]:
+    """The ``wanted`` patch, no larger than volumes need whose ``longest`` slices, rows and columns these are."""
+    sides = zip(wanted, longest, strict=True)
+    return tuple(min(side, math.ceil(found / PATCH_STEP) * PATCH_STEP) for side, found in sides)
 
 
 def check_limits(settings, limits: dict[str, tuple[float, float]]) -> None:

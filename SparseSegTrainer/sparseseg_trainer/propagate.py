@@ -19,8 +19,7 @@ from .cohort import Cohort, label_path, read_cohort, refuse_to_replace_inputs, w
 from .correction import corrected
 from .demons import demons_fields
 from .devices import SEEDS, choose_device, seed_everything
-from .errors import InputError
-from .files import bare_name, csv_text, require_writable, write_text
+from .files import bare_name, csv_text, require_other_files, require_writable, write_text
 from .network_shape import check_limits
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
@@ -167,8 +166,7 @@ def propagate_file(
     """
     reporter, out = reporter or Reporter(), Path(out)
     require_writable(out)
-    if out.resolve() in (Path(image).resolve(), Path(label).resolve()):
-        raise InputError("same_file", f"The result would replace {out}.", "Choose another file for the result.")
+    require_other_files([Path(image), Path(label)], [out])
     annotated = tuple(sorted(set(slices))) if slices else None
     case = Case(
         Path(image).name, Path(image), Path(label), annotated, axis, first, last, "", reaches_first, reaches_last

@@ -14,11 +14,11 @@ import numpy as np
 
 from .case import FILE_NAME, Case
 from .case_loop import run_cases, some_left, summary_of
-from .cohort import Cohort, read_cohort
+from .cohort import read_cohort
 from .cohort_grid import match_brightness
 from .devices import SEEDS, choose_device
 from .errors import InputError
-from .files import csv_text, write_text
+from .files import csv_text, require_other_files, write_text
 from .models import Model, load_model
 from .network_shape import check_limits
 from .reporting import Reporter
@@ -89,7 +89,7 @@ def suggest(
         loaded.network.to(device)
     source = read_cohort(cohort)
     if out:
-        _refuse_to_replace_inputs(source, Path(out))
+        require_other_files([source.folder / FILE_NAME, *source.files], [Path(out)])
     failed = list(source.failed)
 
     def work(case: Case) -> list[Seen]:
@@ -114,14 +114,6 @@ def suggest(
         write_text(Path(out), csv_text([("order", "case", "axis", "slice", "gain"), *rows]))
         fields["out"] = str(out)
     return summary_of(len(volumes), failed, **fields)
-
-
-def _refuse_to_replace_inputs(cohort: Cohort, out: Path) -> None:
-    """Raises InputError ("same_file") if the file ``out`` is one of the cohort itself."""
-    given = [path for case in cohort.cases for path in (case.image, case.label) if path is not None]
-    if out.resolve() in [path.resolve() for path in (cohort.folder / FILE_NAME, *given)]:
-        message = f"The suggestions would replace {out}, a file of the cohort itself."
-        raise InputError("same_file", message, "Choose another file for them.")
 
 
 def ranked(cases: list[Case], settings: SuggestSettings, reporter: Reporter) -> dict[tuple[str, int], list[int]]:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from .dicom import read_series
 from .errors import InputError
 from .exact_grid import exact_geometry, patch_nifti, place
-from .files import cannot_write, full_suffix, require, require_writable, whole_file
+from .files import cannot_write, full_suffix, require, require_text, require_writable, whole_file
 from .geometry import Geometry, paste
 from .labels import Label, default_label
 from .segments import flatten_layers, read_segments, segment_keys
@@ -149,8 +149,8 @@ def _header(path: Path, case: str) -> sitk.ImageFileReader:
 
 def _read(path: Path, case: str) -> sitk.Image:
     path = Path(path)
-    require(path, _subject(path, case))
     if path.is_dir():
+        require_text(path, _subject(path, case))
         return read_series(path, _subject(path, case))
     reader = _header(path, case)
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparseseg_trainer.case import Case
 from sparseseg_trainer.cohort import read_cohort
-from sparseseg_trainer.metrics import measure
+from sparseseg_trainer.metrics import mask_dice
 
 
 def cases_of(folder: Path) -> list[Case]:
@@ -32,6 +32,7 @@ def held_out_split(cases: list[Case], group: str = "", every: int = 5) -> tuple[
     return [case for case in cases if case.name not in names], held_out
 
 
-def mean_dice(predicted: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...], classes: Iterable[int]) -> float:
-    """Mean Dice over the ``classes`` of two label maps (S, H, W)."""
-    return float(np.mean([measure(predicted == value, truth == value, spacing).dice for value in classes]))
+def mean_dice(predicted: np.ndarray, truth: np.ndarray, classes: Iterable[int]) -> float:
+    """Mean Dice over the ``classes`` of two label maps (S, H, W); 1 for a class that neither has."""
+    masks = ((predicted == value, truth == value) for value in classes)
+    return float(np.mean([mask_dice(*pair) if np.any(pair) else 1.0 for pair in masks]))

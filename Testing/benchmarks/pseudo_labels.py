@@ -26,7 +26,7 @@ from sparseseg_trainer.volumes import read_label
 NEAR = 8
 
 
-def measures(case: Case, file: Path) -> dict[str, float]:
+def pseudo_label_measures(case: Case, file: Path) -> dict[str, float]:
     """What the pseudo labels in ``file`` are worth, as fractions."""
     truth = load_case(case)
     coded = to_slices(read_label(file, truth.geometry), truth.axis)
@@ -35,7 +35,7 @@ def measures(case: Case, file: Path) -> dict[str, float]:
 
     def dice(found: np.ndarray, slices: np.ndarray) -> float:
         inside = slices[:, None, None]
-        return mean_dice(found * inside, truth.label * inside, truth.spacing, range(1, len(truth.values) + 1))
+        return mean_dice(found * inside, truth.label * inside, range(1, len(truth.values) + 1))
 
     everywhere = np.ones_like(near)
     return {
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = {case.name: case for case in read_cohort(arguments.data).cases}
     for folder in sorted(arguments.plan_out.glob("cells/*/model/pseudo_labels")):
-        found = [measures(cases[file.stem], file) for file in sorted(folder.glob("*.nrrd"))]
+        found = [pseudo_label_measures(cases[file.stem], file) for file in sorted(folder.glob("*.nrrd"))]
         means = {name: round(100 * fmean(one[name] for one in found), 1) for name in found[0]}
         print(json.dumps({"training": folder.parents[1].name, "cases": len(found)} | means), flush=True)
 

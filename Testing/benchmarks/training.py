@@ -20,15 +20,15 @@ from pathlib import Path
 
 import torch
 from cases import held_out_split, mean_dice
+from pseudo_labels import pseudo_label_measures
 
-from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
+from sparseseg_trainer.cohort import read_cohort, write_cohort
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.settings import from_dict
 from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import load_case
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.training.coding import UNCERTAIN
 from sparseseg_trainer.training.keys import PSEUDO_LABELED
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
@@ -103,9 +103,12 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
         truth = load_case(case)
         predicted = to_slices(read_label(results[case.name].label, truth.geometry), truth.axis)  # empty: a Dice of 0
         classes = [label.value for label in cohort.labels]
-        score = mean_dice(predicted, truth.file_values(truth.label), truth.spacing, classes)
+        score = mean_dice(predicted, truth.file_values(truth.label), classes)
         dice[case.name] = round(score, 4)
-    pseudo = pseudo_label_dice(folder / "model", training) if arguments.pseudo_labels else []
+    pseudo = []
+    if arguments.pseudo_labels:
+        found = folder / "model/pseudo_labels"
+        pseudo = [pseudo_label_measures(case, found / f"{case.name}.nrrd")["dice"] for case in training]
     return {
         "data": arguments.data.name,
         "held_out": arguments.held_out_group or "every fifth",
@@ -122,17 +125,6 @@ def measure(folder: Path, arguments: argparse.Namespace, values: dict) -> dict:
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "per_case": dice,
     }
-
-
-def pseudo_label_dice(model: Path, training: list[Case]) -> list[float]:
-    """Dice of the pseudo labels of each case that a model has learned from, uncertain ones included."""
-    scores = []
-    for case in training:
-        truth = load_case(case)
-        found = read_label(model / "pseudo_labels" / f"{case.name}.nrrd", truth.geometry)
-        labels = to_slices(found, truth.axis) % UNCERTAIN
-        scores.append(mean_dice(labels, truth.label, truth.spacing, range(1, len(truth.values) + 1)))
-    return scores
 
 
 if __name__ == "__main__":

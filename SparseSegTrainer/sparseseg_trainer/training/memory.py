@@ -8,7 +8,7 @@ from dataclasses import replace
 import psutil
 import torch
 
-from ..network_shape import PATCH_STEP
+from ..network_shape import patch_within
 from .keys import PSEUDO_LABELED
 from .settings import TrainSettings
 
@@ -43,9 +43,7 @@ def needed_bytes(
     (rows, columns), slices = shape, sum(counts)
     voxels = slices * rows * columns
     if settings.dimensions == 3:
-        patch = settings.volumetric.patch
-        longest = PATCH_STEP * math.ceil(max(counts) / PATCH_STEP)
-        seen = min(patch[0], longest) * min(patch[1], rows) * min(patch[2], columns)
+        seen = math.prod(patch_within(settings.volumetric.patch, (max(counts), rows, columns)))
         return volume_training_bytes(seen, settings) + resident_bytes(voxels, device)
     labeling = 0
     if settings.method in PSEUDO_LABELED and device.type == "cpu":

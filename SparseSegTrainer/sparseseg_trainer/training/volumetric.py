@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..network_shape import PATCH_STEP, NetworkShape
+from ..network_shape import NetworkShape, patch_within
 from ..prediction import volume_probabilities
 from .augmentation import augment
 from .data import PreparedCase, PreparedCohort
@@ -21,8 +21,7 @@ def volume_shape(settings: TrainSettings, classes: int, sizes: list[tuple[int, i
 
     Its patch is no larger than the largest volume needs.
     """
-    sides = zip(settings.volumetric.patch, *sizes, strict=True)
-    patch = tuple(min(wanted, -(-max(found) // PATCH_STEP) * PATCH_STEP) for wanted, *found in sides)
+    patch = patch_within(settings.volumetric.patch, map(max, zip(*sizes, strict=True)))
     kind = architecture_of(settings.method, settings.dimensions)
     return NetworkShape(0, classes, settings.width, settings.depth, settings.stride, kind, patch)
 
