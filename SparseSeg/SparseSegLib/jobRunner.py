@@ -221,6 +221,7 @@ def stageName(stage: str) -> str:
         "propagate": _("Propagating"),
         "register": _("Comparing neighboring slices"),
         "refine": _("Refining"),
+        "together": _("Learning from all volumes"),
         "measure": _("Reading the sizes of the volumes"),
         "prepare": _("Reading the volumes"),
         "estimate": _("Measuring"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -22,51 +23,33 @@ def run_cases(
 
     Raises ``Cancelled``, and InputError if no further case can succeed.
     """
-    return list(_each(cases, failed, work, stage, reporter))
-
-
-def run_and_write(
-    cases: Sequence[Case],
-    failed: list[CaseFailure],
-    work: Callable[[Case], Result],
-    stage: str,
-    reporter: Reporter,
-    write: Callable[[list[Result]], dict],
-) -> dict:
-    """As ``run_cases``, and returns ``write(results)``, which makes a cohort of the results.
-
-    What is finished is kept where the job ends early, cancelled for instance: ``write`` is called then too, unless
-    there is no result (an earlier cohort in its place is better than an empty one).
-    """
-    results = []
-    try:
-        for result in _each(cases, failed, work, stage, reporter):
-            results.append(result)
-    except BaseException:
-        if results:
-            write(results)
-        raise
-    return write(results)
-
-
-def _each(
-    cases: Sequence[Case], failed: list[CaseFailure], work: Callable[[Case], Result], stage: str, reporter: Reporter
-) -> Iterator[Result]:
-    """The results as they come; raises as ``run_cases``."""
-    left = TimeLeft()
+    results, left = [], TimeLeft()
     for index, case in enumerate(cases):
         reporter.progress(stage, index / len(cases), case.name, left(index / len(cases)))
         try:
-            result = work(case)
+            results.append(work(case))
         except Exception as raised:
             error = _failure(case, raised)
             if error.code in FATAL:
                 raise
             failed.append(CaseFailure.of(case.name, error))
             reporter.warn(str(error))
-        else:
-            yield result
     reporter.progress(stage, 1.0)
+    return results
+
+
+@contextmanager
+def kept(results: Sized, write: Callable[[], dict]) -> Iterator[None]:
+    """Within it what is finished is kept where the job ends early, cancelled for instance: ``write`` is called then.
+
+    Unless there is no result: an earlier cohort in its place is better than an empty one.
+    """
+    try:
+        yield
+    except BaseException:
+        if results:
+            write()
+        raise
 
 
 def _failure(case: Case, error: Exception) -> InputError:

@@ -3,148 +3,116 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import torch
-
+from .carried_volume import CarriedVolume
 from .case import Case
-from .case_loop import run_and_write, summary_of
-from .cleanup import keep_touching
+from .case_loop import kept, run_cases, summary_of
+from .case_propagation import MOST_CLASSES, CaseWork, PropagateSettings, Propagation, propagate_case
 from .cohort import Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
-from .correction import corrected
-from .demons import demons_fields
-from .devices import SEEDS, choose_device, seed_everything
+from .devices import choose_device
 from .files import bare_name, csv_text, require_other_files, require_writable, write_text
-from .network_shape import check_limits
-from .refinement import refine
-from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
-from .settings import CheckedSettings
 from .slices import from_slices
 from .sparse_volume import SparseVolume, load_case
-from .training.coding import UNCERTAIN
+from .together import FEWEST, learn_together, refined_together
 from .volumes import write_image, write_label
-from .working_grid import WorkingGrid
-
-MOST_CLASSES = UNCERTAIN - 1  # that a volume's own network can learn; label maps mark uncertain pixels above them
-
-
-@dataclass(frozen=True)
-class PropagateSettings(CheckedSettings):
-    """How to propagate.
-
-    ``quality``: "instant" (seconds a volume) or "refined" (the instant result first, then about a minute).
-    ``absence``: the volume's outermost slices count as background where no end is marked. ``probabilities``: also
-    write the probability of each label.
-    """
-
-    quality: Literal["instant", "refined"] = "refined"
-    seed: int = 0
-    device: str = "auto"
-    absence: bool = True
-    probabilities: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_limits(self, {"seed": SEEDS})
-
-
-@dataclass
-class Propagation:
-    """A whole volume's label.
-
-    ``label``: (S, H, W) class indices, drawn slices as drawn. ``confidence``: (S,) from 0 to 1. ``probability``:
-    (S, class, row, column) on the working ``grid``, which brings it to full size a few slices at a time.
-    """
-
-    label: np.ndarray
-    confidence: np.ndarray
-    probability: torch.Tensor
-    grid: WorkingGrid
-
-
-def propagate_case(
-    volume: SparseVolume,
-    settings: PropagateSettings = PropagateSettings(),
-    reporter: Reporter | None = None,
-    on_instant: Callable[[Propagation], None] = lambda instant: None,
-) -> Propagation:
-    """Segments all slices of ``volume`` from its annotated ones.
-
-    ``on_instant`` receives the instant result before it is refined. Raises ``Cancelled``.
-    """
-    reporter = reporter or Reporter()
-    device = choose_device(settings.device)
-    seed_everything(settings.seed)
-    grid = WorkingGrid(volume.image, volume.label[list(volume.annotated)].any(0), device)
-    drawn = {index: grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
-    absent = torch.from_numpy(volume.absent(absence=settings.absence))
-    reporter.check_cancelled()
-    known = grid.slices, drawn, absent, volume.first, volume.last
-    instant = corrected(partial(displacement_fields, folded(shipped_network(device))), *known)
-    result = _finished(volume, instant.probability, instant.travelled.confidence, grid)
-    if settings.quality == "instant":
-        return result
-    on_instant(result)
-    if len(volume.values) > MOST_CLASSES:
-        reporter.warn(f"Case {volume.case.name} has more than {MOST_CLASSES} labels: its result stays the instant one.")
-        return result
-    nearer = corrected(partial(demons_fields, reporter=reporter), *known)
-    refined = refine(grid.slices, drawn, absent, nearer, settings.seed, reporter)
-    return _finished(volume, *refined, grid)
-
-
-def _finished(
-    volume: SparseVolume, probability: torch.Tensor, confidence: torch.Tensor, grid: WorkingGrid
-) -> Propagation:
-    """The label at full size: drawn slices bit for bit, and only what hangs together with them."""
-    label = grid.full_label(probability)
-    label[list(volume.annotated)] = volume.label[list(volume.annotated)]
-    label = keep_touching(label, volume.label)
-    return Propagation(label, confidence.numpy(), probability, grid)
 
 
 def propagate(
     cohort: Path,
     out: Path,
-    settings: PropagateSettings = PropagateSettings(),
+    settings: PropagateSettings | None = None,
     reporter: Reporter | None = None,
 ) -> dict:
     """Propagates every case of the folder ``cohort`` into the cohort folder ``out``.
 
     Writes labels/CASE.nrrd, cohort.csv, labels.json, confidence.csv (case, slice, confidence) and report.json, and
     returns the latter. A case that fails does not stop the others. Raises InputError if the cohort cannot be read, a
-    file of it would be replaced or nothing be written, and ``Cancelled``; the cases finished by then are the cohort in
-    ``out``.
+    file of it would be replaced or nothing be written, and ``Cancelled``; the cases that have a result by then, if only
+    the instant one, are the cohort in ``out``.
     """
-    reporter, out = reporter or Reporter(), Path(out)
+    settings, reporter, out = settings or PropagateSettings(), reporter or Reporter(), Path(out)
     given = read_cohort(cohort)
     refuse_to_replace_inputs(given, out)
     given.forget_other_slices("Propagation", reporter)
-    failed, confidence = list(given.failed), []
+    work = CohortPropagation(given, out, settings, reporter)
+    several = len(given.cases) >= FEWEST and len(given.values) <= MOST_CLASSES
+    with kept(work.results, work.write):
+        if settings.together and settings.quality == "refined" and several:
+            work.run_together()
+        else:
+            run_cases(given.cases, work.failed, work.run_alone, "propagate", reporter)
+    return work.write()
 
-    def work(case: Case) -> Case:
+
+class CohortPropagation:
+    """The propagation of the cohort ``given`` into the folder ``out``: ``results`` so far, and the cases that failed.
+
+    ``results``: the confidence of each slice, by the case's name.
+    """
+
+    def __init__(self, given: Cohort, out: Path, settings: PropagateSettings, reporter: Reporter):
+        self.given, self.out, self.settings, self.reporter = given, out, settings, reporter
+        self.results: dict[str, list[float]] = {}
+        self.failed = list(given.failed)
+
+    def run_alone(self, case: Case) -> None:
+        """Propagates a case for itself."""
         volume = load_case(case)
-        path = label_path(out, case)
-        result = _propagate_into(path, volume, given, settings, reporter)
-        if settings.probabilities:
-            _write_probabilities(volume, result, out / "probabilities" / case.name, given)
-        confidence.extend((case.name, index, value) for index, value in enumerate(_rounded(result)))
-        return replace(case, label=path, annotated_slices=None)
+        self._keep(volume, propagate_case(volume, self.settings, self.reporter, partial(self._keep_instant, volume)))
 
-    def write(done: list[Case]) -> dict:
-        write_cohort(out, done, given.labels)
-        write_text(out / "confidence.csv", csv_text([("case", "slice", "confidence"), *confidence]))
-        summary = summary_of(len(done), failed, out=str(out))
-        write_text(out / "report.json", json.dumps(summary, indent=2))
+    def run_together(self) -> None:
+        """Propagates all cases: instant results first, then those of a network that has learned from all of them."""
+        cases, settings, reporter = self.given.cases, self.settings, self.reporter
+        device = choose_device(settings.device)
+        with tempfile.TemporaryDirectory(prefix="SparseSeg-", ignore_cleanup_errors=True) as folder:
+            files = {case.name: Path(folder) / f"{number}.safetensors" for number, case in enumerate(cases)}
+
+            def carry(case: Case) -> Case:
+                volume = load_case(case)
+                work = CaseWork(volume, settings, reporter)
+                self._keep_instant(volume, work.instant())
+                work.carried().save(files[case.name])
+                return case
+
+            def refine(case: Case) -> None:
+                volume, carried = load_case(case), CarriedVolume.load(files[case.name], device)
+                work = CaseWork(volume, settings, reporter)
+                self._keep(volume, work.finished(*refined_together(network, carried)))
+
+            carried = run_cases(cases, self.failed, carry, "propagate", reporter)
+            if carried:
+                volumes = [partial(CarriedVolume.load, files[case.name], device) for case in carried]
+                network = learn_together(volumes, device, settings.seed, reporter)
+                run_cases(carried, self.failed, refine, "refine", reporter)
+
+    def write(self) -> dict:
+        """Makes a cohort of the results, and returns what the job does."""
+        failed = {failure.case for failure in self.failed}
+        done = [case for case in self.given.cases if case.name in self.results.keys() - failed]
+        found = [replace(case, label=label_path(self.out, case), annotated_slices=None) for case in done]
+        write_cohort(self.out, found, self.given.labels)
+        rows = [(case.name, index, value) for case in done for index, value in enumerate(self.results[case.name])]
+        write_text(self.out / "confidence.csv", csv_text([("case", "slice", "confidence"), *rows]))
+        summary = summary_of(len(done), self.failed, out=str(self.out))
+        write_text(self.out / "report.json", json.dumps(summary, indent=2))
         return summary
 
-    return run_and_write(given.cases, failed, work, "propagate", reporter, write)
+    def _keep_instant(self, volume: SparseVolume, instant: Propagation) -> None:
+        path = label_path(self.out, volume.case)
+        _write_instant(volume, path, self.given, self.reporter, instant)
+        self.results[volume.case.name] = _rounded(instant)
+
+    def _keep(self, volume: SparseVolume, result: Propagation) -> None:
+        _write(volume, result, label_path(self.out, volume.case), self.given)
+        if self.settings.probabilities:
+            _write_probabilities(volume, result, self.out / "probabilities" / volume.case.name, self.given)
+        self.results[volume.case.name] = _rounded(result)
 
 
 def propagate_file(
@@ -157,14 +125,14 @@ def propagate_file(
     last: int | None = None,
     reaches_first: bool = False,
     reaches_last: bool = False,
-    settings: PropagateSettings = PropagateSettings(),
+    settings: PropagateSettings | None = None,
     reporter: Reporter | None = None,
 ) -> dict:
     """Propagates one volume: the drawn ``slices`` of the file ``label`` (all labeled ones if None) into ``out``.
 
     Raises InputError and ``Cancelled``.
     """
-    reporter, out = reporter or Reporter(), Path(out)
+    settings, reporter, out = settings or PropagateSettings(), reporter or Reporter(), Path(out)
     require_writable(out)
     require_other_files([Path(image), Path(label)], [out])
     annotated = tuple(sorted(set(slices))) if slices else None
@@ -174,25 +142,17 @@ def propagate_file(
     cohort = Cohort(None, [case])
     reporter.progress("propagate", 0, case.name)
     volume = load_case(case)
-
-    result = _propagate_into(out, volume, cohort, settings, reporter)
+    result = propagate_case(volume, settings, reporter, partial(_write_instant, volume, out, cohort, reporter))
+    _write(volume, result, out, cohort)
     if settings.probabilities:
         _write_probabilities(volume, result, out.with_name(f"{bare_name(out)}_probability"), cohort)
     return summary_of(1, [], label=str(out), confidence=_rounded(result))
 
 
-def _propagate_into(
-    path: Path, volume: SparseVolume, cohort: Cohort, settings: PropagateSettings, reporter: Reporter
-) -> Propagation:
-    """Propagates a volume and writes its label: the instant one as soon as it is there, then the refined one."""
-
-    def write_instant(instant: Propagation) -> None:
-        _write(volume, instant, path, cohort)
-        reporter.result(partial="instant", case=volume.case.name, label=str(path), confidence=_rounded(instant))
-
-    result = propagate_case(volume, settings, reporter, write_instant)
-    _write(volume, result, path, cohort)
-    return result
+def _write_instant(volume: SparseVolume, path: Path, cohort: Cohort, reporter: Reporter, instant: Propagation) -> None:
+    """Writes the instant label and tells that it is there, with its confidence."""
+    _write(volume, instant, path, cohort)
+    reporter.result(partial="instant", case=volume.case.name, label=str(path), confidence=_rounded(instant))
 
 
 def _rounded(result: Propagation) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .case import Case, check_case_name
-from .case_loop import run_and_write, summary_of
+from .case_loop import kept, run_cases, summary_of
 from .cleanup import fill_holes, keep_largest
 from .cohort import CaseFailure, Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
 from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
@@ -66,22 +66,24 @@ def segment(
     loaded.network.to(choose_device(settings.device))
     cohort = _cases(inputs)
     refuse_to_replace_inputs(cohort, out)
-    rows, failed = [], list(cohort.failed)
+    done, rows, failed = [], [], list(cohort.failed)
 
-    def work(case: Case) -> Case:
+    def work(case: Case) -> None:
         volume = load_case(_unlabelled(case, info.axis), need_label=False)
         labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
         path = label_path(out, case)
         write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
         rows.extend(_volumes(volume, labels, info.labels, reporter))
-        return replace(volume.case, label=path)
+        done.append(replace(volume.case, label=path))
 
-    def write(done: list[Case]) -> dict:
+    def write() -> dict:
         write_cohort(out, done, list(info.labels))
         write_text(out / "volumes.csv", csv_text([("case", "label", "ml"), *rows]))
         return summary_of(len(done), failed, out=str(out))
 
-    return run_and_write(cohort.cases, failed, work, "segment", reporter, write)
+    with kept(done, write):
+        run_cases(cohort.cases, failed, work, "segment", reporter)
+    return write()
 
 
 def _cases(inputs: Path | list[Path]) -> Cohort:

@@ -3,6 +3,7 @@
     python Testing/benchmarks/propagation.py --data ../shared/data/left_atrium --out build/bench/propagation.jsonl
 
 Reported on ``names[::5]`` of the sorted case names (``--every 1``: all); ``--development`` measures on the others.
+The method "together" propagates all cases that are measured as one cohort; its seconds are a case's share.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,8 +20,12 @@ import torch
 from cases import cases_of, held_out_split, mean_dice
 from peers import PEERS
 
-from sparseseg_trainer.propagate import PropagateSettings, propagate_case
+from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
+from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case
+from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import SparseVolume, load_case
+from sparseseg_trainer.sparsify import sparsify
+from sparseseg_trainer.volumes import read_label
 
 
 def central_slice_only(dense: SparseVolume, ends: bool) -> SparseVolume:
@@ -60,11 +66,31 @@ def run(case, methods: list[str]) -> dict:
     return result
 
 
+def run_together(data: Path, cases: list[Case], results: dict[str, dict]) -> None:
+    """Adds Dice and seconds of the cases that have ``results``, propagated as a cohort, with and without ends."""
+    cases = [case for case in cases if case.name in results]
+    for ends in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            dense, sparse, out = (Path(folder) / name for name in ("dense", "sparse", "out"))
+            write_cohort(dense, cases, Cohort(data, cases).labels)
+            sparsify(dense, sparse, extents=ends)
+            start = time.perf_counter()
+            propagate(sparse, out)
+            seconds = (time.perf_counter() - start) / len(cases)
+            found = {case.name: case.label for case in read_cohort(out).cases}
+            for case in cases:
+                truth = load_case(case)
+                label = to_slices(read_label(found[case.name], truth.geometry), truth.axis)
+                drawn = np.unique(truth.label[len(truth.label) // 2])[1:]
+                dice = mean_dice(label, truth.file_values(truth.label), [truth.values[index - 1] for index in drawn])
+                results[case.name]["together" + (" ends" if ends else "")] = {"dice": dice, "seconds": seconds}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=[*METHODS, "together"], choices=[*METHODS, "together"])
     parser.add_argument("--cases", type=int, default=0, help="at most so many, evenly chosen; 0: all")
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--development", action="store_true")
@@ -78,13 +104,15 @@ def main() -> None:
     sparseseg("instant")(central_slice_only(load_case(cases[0]), False))  # load the weights before timing
     results = {}
     for case in cases:
-        if found := run(case, arguments.methods):
+        if found := run(case, [name for name in arguments.methods if name in METHODS]):
             results[case.name] = found
             print(
                 case.name,
                 *(f"{name} {value['dice']:.3f} {value['seconds']:.1f}s" for name, value in found.items()),
                 flush=True,
             )
+    if "together" in arguments.methods:
+        run_together(arguments.data, cases, results)
     summary = {
         name: {
             "dice": round(statistics.mean(found[name]["dice"] for found in results.values()), 4),
