@@ -83,6 +83,12 @@ class SparseSegLogic(ScriptedLoadableModuleLogic):
 
         return addCase(cohortFolder, volumeNode, segmentationNode, **options)
 
+    def propagateCohort(self, cohortFolder, waitForCompletion=True, **options):
+        """Propagates all drawn cases of a cohort: see ``SparseSegLib.cohortPropagation.propagateCohort``."""
+        from SparseSegLib.cohortPropagation import propagateCohort
+
+        return propagateCohort(cohortFolder, waitForCompletion, **options)
+
     def train(self, cohortFolder, modelFolder, waitForCompletion=True, **settings):
         """Trains a model on a cohort: see ``SparseSegLib.training.train``."""
         from SparseSegLib.training import train

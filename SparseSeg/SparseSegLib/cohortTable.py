@@ -42,9 +42,9 @@ def readTable(folder: Path) -> list[CaseRow]:
     """The cases in the order of the table; none if there is no cohort yet. Raises InputError for a damaged table."""
     folder = Path(folder)
     results = latestResults(folder)
-    tables = [folder / "cohort.csv", folder / "labels.json"]
+    tables = [folder / "cohort.csv", folder / "labels.json", propagatedPath(folder, "").parent]
     tables += [results / "cohort.csv", results / METRICS] if results else []
-    return list(_read(folder, tuple(path.stat().st_mtime_ns for path in tables if path.is_file())))
+    return list(_read(folder, tuple(path.stat().st_mtime_ns for path in tables if path.exists())))
 
 
 @lru_cache(4)

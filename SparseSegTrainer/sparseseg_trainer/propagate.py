@@ -86,8 +86,10 @@ class CohortPropagation:
                 self._keep(volume, work.finished(*refined_together(network, carried)))
 
             carried = run_cases(cases, self.failed, carry, "propagate", reporter)
-            if carried:
-                volumes = [partial(CarriedVolume.load, files[case.name], device) for case in carried]
+            volumes = [partial(CarriedVolume.load, files[case.name], device) for case in carried]
+            if len(carried) < FEWEST:  # the others failed
+                run_cases(carried, self.failed, self.run_alone, "refine", reporter)
+            else:
                 network = learn_together(volumes, device, settings.seed, reporter)
                 run_cases(carried, self.failed, refine, "refine", reporter)
 

@@ -12,6 +12,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 
 from scenes import TERMINOLOGY, appearance, data, setBox, voxels  # noqa: E402
+from windows import writeCohort  # noqa: E402
 
 from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort  # noqa: E402
 from sparseseg_trainer.errors import InputError  # noqa: E402
@@ -20,6 +21,7 @@ from sparseseg_trainer.labels import Label  # noqa: E402
 from sparseseg_trainer.volumes import read_image, read_label, write_label  # noqa: E402
 from SparseSegLib import sceneCases  # noqa: E402
 from SparseSegLib.cohortFolder import addFiles, addSeries, caseNames, removeCase  # noqa: E402
+from SparseSegLib.cohortPropagation import CohortPropagationJob  # noqa: E402
 from SparseSegLib.propagation import PropagationJob  # noqa: E402
 from SparseSegLib.sceneCases import addCase, addVolume, openCase  # noqa: E402
 from SparseSegLib.volumeFiles import geometryOf  # noqa: E402
@@ -232,3 +234,16 @@ def test_a_series_of_the_dicom_database_is_copied_and_opens(a_scene, a_cohort):
     assert addSeries(a_cohort, "T2 tra: 1", map(str, files)) == "T2_tra__1"
     assert len(list((a_cohort / "images" / "T2_tra__1").iterdir())) == len(files)
     assert openCase(a_cohort, "T2_tra__1").volumeNode.GetImageData().GetDimensions() == (384, 384, 19)
+
+
+def test_a_case_that_is_saved_while_its_cohort_is_propagated_keeps_its_own_labels(tmp_path):
+    writeCohort(tmp_path, cases=2)
+    job = CohortPropagationJob(tmp_path, settings={"quality": "instant", "device": "cpu"})
+    job.start()
+    cohort = read_cohort(tmp_path)
+    changed = replace(cohort.cases[1], first_slice=2)
+    write_cohort(tmp_path, [cohort.cases[0], changed], cohort.labels)
+    found = job.wait()
+    assert found["cases"] == ["case0"]
+    assert found["failed"] == ["case1 was changed meanwhile: propagate it again."]
+    assert (tmp_path / "propagated/case0.seg.nrrd").is_file() and not (tmp_path / "propagated/case1.seg.nrrd").exists()

@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
 from scenes import data, voxels  # noqa: E402
-from windows import answering, click, drawOn, panelOf, phantom, tableTexts  # noqa: E402
+from windows import answering, click, drawOn, finish, panelOf, phantom, tableTexts, writeCohort  # noqa: E402
 
 from sparseseg_trainer.cohort import load_case, read_cohort  # noqa: E402
 
@@ -154,3 +154,28 @@ def test_a_series_of_the_dicom_database_becomes_a_case(a_window, panel, monkeypa
     [[name, _, state, _]] = tableTexts(panel.ui.caseTable)
     assert (name, state) == ("ProstateX-0000_20110707_4_t2_tse_tra", "not drawn on")
     assert len(list((panel.folder / "images" / name).iterdir())) == 19
+
+
+def test_all_drawn_cases_are_propagated_by_one_click_and_open_with_what_was_found(a_window, panel):
+    writeCohort(panel.folder, cases=3, complete=1)
+    a_window.update()
+    click(panel.ui.propagateCohortButton)
+    finish(a_window)
+    assert "2 cases were propagated" in panel.ui.messageLabel.text
+    states = {row[0]: row[2] for row in tableTexts(panel.ui.caseTable)}
+    assert states == {"case0": "drawn on all slices"} | dict.fromkeys(("case1", "case2"), "propagated")
+    panel.ui.caseTable.selectRow(2)
+    a_window.update()
+    click(panel.ui.openButton)
+    case = next(case for case in read_cohort(panel.folder).cases if case.name == "case2")
+    [segmentId] = a_window.case.segmentation.GetSegmentation().GetSegmentIDs()
+    found, drawn = voxels(a_window.case.segmentation, segmentId, a_window.case.volume), load_case(case).label
+    assert np.array_equal(found[7], drawn[7] > 0) and found[4].any() and found[10].any()
+    assert a_window.sliceStates.drawn == (7,)
+
+
+def test_without_a_case_drawn_in_part_there_is_nothing_to_propagate(a_window, panel):
+    writeCohort(panel.folder, cases=1, complete=1)
+    a_window.update()
+    assert not panel.ui.propagateCohortButton.isEnabled()
+    assert "drawn on some of its slices" in panel.ui.propagateCohortButton.toolTip

@@ -93,6 +93,14 @@ def test_a_case_that_cannot_be_read_does_not_keep_the_others_from_learning(tiny_
     assert summary["cases"] == 3 and [failure["case"] for failure in summary["failed"]] == ["Ann"]
 
 
+def test_what_is_left_of_a_cohort_whose_other_cases_fail_is_refined_one_by_one(tiny_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(propagate_job, "learn_together", None)
+    (tiny_cohort / "images/case1.nrrd").write_bytes(b"no image")
+    (tiny_cohort / "images/case2.nrrd").write_bytes(b"no image")
+    summary = propagate(tiny_cohort, tmp_path / "out")
+    assert summary["cases"] == 1 and [failure["case"] for failure in summary["failed"]] == ["case1", "case2"]
+
+
 def test_a_case_that_fails_after_the_cohort_has_learned_is_no_result(tiny_cohort, tmp_path, short_lessons, monkeypatch):
     memory = iter([True, False, True])
 

@@ -13,7 +13,9 @@ from sparseseg_trainer.errors import InputError
 
 from ..caseTable import CaseTable
 from ..cohortFolder import addFiles, addSeries, labelsIn, removeCase
+from ..cohortPropagation import CohortPropagationJob
 from ..cohortTable import COMPLETE, DRAWN, FAILED, PROPAGATED, CaseRow, readTable
+from ..dependencies import ensureDependencies
 from ..dicomSeries import askSeries, hasDatabase
 from ..fileDialogs import askFiles, askFolder
 from ..nodeChecks import checkVolume
@@ -40,6 +42,7 @@ class CohortPanel(Panel):
         self.ui.caseTable.connect("itemSelectionChanged()", self.onSelectionChanged)
         self.ui.caseTable.connect("cellDoubleClicked(int,int)", self.onOpenClicked)
         self.connectButtons("addCurrent", "addFiles", "addFolder", "addDicom", "addLoaded", "open", "remove")
+        self.connectButtons("propagateCohort")
 
     @property
     def folder(self) -> Path:
@@ -82,6 +85,8 @@ class CohortPanel(Panel):
         nothing = obstacle or ("" if selected else _("Select a case in the table first."))
         self.enable(self.ui.openButton, nothing or (selected.problem if selected.state == FAILED else ""))
         self.enable(self.ui.removeButton, nothing)
+        undrawn = "" if self._drawn() else _("There is no case yet that is drawn on some of its slices.")
+        self.enable(self.ui.propagateCohortButton, obstacle or undrawn or self.window.jobRunner.obstacle())
 
     def onFolderChanged(self, path: str) -> None:
         """Another cohort; its table is read at once."""
@@ -147,6 +152,28 @@ class CohortPanel(Panel):
             return _("{case} is no longer in the table; its files are still in the folder.").format(case=name)
 
         self._do(remove)
+
+    def onPropagateCohortClicked(self, checked: bool = False) -> None:
+        """Segments all slices of all cases that are drawn on; those that are open keep what the scene has."""
+        folder, settings = self.folder, {"device": self.window.settings.device}
+
+        def create() -> CohortPropagationJob:
+            ensureDependencies()
+            return CohortPropagationJob(folder, settings=settings)
+
+        self.window.jobRunner.run(create, self.ui.jobPlace, onFinished=self.onCohortPropagated)
+
+    def onCohortPropagated(self, found: dict) -> None:
+        """Says what has become of the cases."""
+        said = _(
+            "{n} cases were propagated. Open one to look at it and to correct it; if it is open, close its "
+            "volume before."
+        ).format(n=len(found["cases"]))
+        self._do(lambda: "\n".join([said, *found["failed"]]))
+
+    def _drawn(self) -> bool:
+        """Whether there is a case to propagate."""
+        return any(row.state in (DRAWN, PROPAGATED) for row in self.rows)
 
     def _open(self, name: str) -> str:
         opened = openCase(self.folder, name)
