@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-METHOD_ORDER = ("copy", "farneback", "demons", "instant", "refined")
+METHOD_ORDER = ("copy", "farneback", "demons", "instant", "refined", "together")
 
 
 def runs(path: Path) -> list[dict]:

@@ -46,9 +46,9 @@ def carried(rows: int, columns: int, slices: int = 4) -> CarriedVolume:
 
 def test_what_one_drawing_does_not_show_is_learned_from_the_others(data_dir, tmp_path, monkeypatch):
     """The central slice shows one of the two parts of a hippocampus in most volumes, in some the other."""
-    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(250, 0.5, 0.25))
+    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(200, 0.5, 0.25))
     cohort = read_cohort(data_dir / "hippocampus")
-    write_cohort(tmp_path / "dense", cohort.cases[1:60:8], cohort.labels)
+    write_cohort(tmp_path / "dense", cohort.cases[1:60:10], cohort.labels)
     sparsify(tmp_path / "dense", tmp_path / "sparse")
     truth, scores = labels_of(tmp_path / "dense"), {}
     for quality in ("instant", "refined"):
@@ -93,10 +93,12 @@ def test_a_case_that_cannot_be_read_does_not_keep_the_others_from_learning(tiny_
     assert summary["cases"] == 3 and [failure["case"] for failure in summary["failed"]] == ["Ann"]
 
 
-def test_what_is_left_of_a_cohort_whose_other_cases_fail_is_refined_one_by_one(tiny_cohort, tmp_path, monkeypatch):
+def test_what_is_left_of_a_cohort_whose_other_cases_fail_is_refined_one_by_one(
+    dense_cohort, tiny_cohort, tmp_path, monkeypatch
+):
     monkeypatch.setattr(propagate_job, "learn_together", None)
-    (tiny_cohort / "images/case1.nrrd").write_bytes(b"no image")
-    (tiny_cohort / "images/case2.nrrd").write_bytes(b"no image")
+    for case in ("case1", "case2"):
+        (dense_cohort / f"images/{case}.nrrd").write_bytes(b"no image")
     summary = propagate(tiny_cohort, tmp_path / "out")
     assert summary["cases"] == 1 and [failure["case"] for failure in summary["failed"]] == ["case1", "case2"]
 
