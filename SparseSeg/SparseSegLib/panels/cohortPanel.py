@@ -58,7 +58,7 @@ class CohortPanel(Panel):
         if not self.rows:
             return _("Add the volume that you have drawn on, and others, to train a model from them.")
         drawn = sum(row.state in (DRAWN, PROPAGATED, COMPLETE) for row in self.rows)
-        return _("{n} cases, {drawn} of them drawn on. Add more, or train a model (step 5).").format(
+        return _("{n} cases, {drawn} of them drawn on. Add more, propagate all, or train a model (step 5).").format(
             n=len(self.rows), drawn=drawn
         )
 
