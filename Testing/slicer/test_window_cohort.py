@@ -157,17 +157,17 @@ def test_a_series_of_the_dicom_database_becomes_a_case(a_window, panel, monkeypa
 
 
 def test_all_drawn_cases_are_propagated_by_one_click_and_open_with_what_was_found(a_window, panel):
-    writeCohort(panel.folder, cases=3, complete=1)
+    writeCohort(panel.folder, cases=2, complete=1)
     a_window.update()
     click(panel.ui.propagateCohortButton)
     finish(a_window)
-    assert "2 cases were propagated" in panel.ui.messageLabel.text
+    assert "1 cases were propagated" in panel.ui.messageLabel.text
     states = {row[0]: row[2] for row in tableTexts(panel.ui.caseTable)}
-    assert states == {"case0": "drawn on all slices"} | dict.fromkeys(("case1", "case2"), "propagated")
-    panel.ui.caseTable.selectRow(2)
+    assert states == {"case0": "drawn on all slices", "case1": "propagated"}
+    panel.ui.caseTable.selectRow(1)
     a_window.update()
     click(panel.ui.openButton)
-    case = next(case for case in read_cohort(panel.folder).cases if case.name == "case2")
+    case = next(case for case in read_cohort(panel.folder).cases if case.name == "case1")
     [segmentId] = a_window.case.segmentation.GetSegmentation().GetSegmentIDs()
     found, drawn = voxels(a_window.case.segmentation, segmentId, a_window.case.volume), load_case(case).label
     assert np.array_equal(found[7], drawn[7] > 0) and found[4].any() and found[10].any()
