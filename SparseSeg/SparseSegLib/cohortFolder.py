@@ -18,6 +18,7 @@ from sparseseg_trainer.volumes import read_geometry
 from .translation import tr as _
 from .volumeFiles import fileName
 
+PROPAGATED = "propagated"  # folder with the labels on all slices of cases that were drawn on some
 IMAGES = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd")
 
 
@@ -79,8 +80,8 @@ def removeCase(folder: Path, name: str) -> None:
 
 
 def propagatedPath(folder: Path, name: str) -> Path:
-    """Where the cohort keeps a case's label on all slices, if it was propagated before it was added."""
-    return Path(folder) / "propagated" / f"{name}.seg.nrrd"
+    """Where the cohort keeps a case's label on all slices, if it was propagated."""
+    return Path(folder) / PROPAGATED / f"{name}.seg.nrrd"
 
 
 def rowsOf(folder: Path) -> list[dict[str, str]]:

@@ -43,17 +43,14 @@ class CohortPropagationJob(TemporaryJob):
         """Puts the labels where an opened case takes them from, but for cases that were changed meanwhile."""
         failed = [f"{failure['message']} {failure['advice']}" for failure in result["failed"]]
         names, now = [], read_cohort(self.cohortFolder).cases
-        done = read_cohort(self.folder / "out") if result["cases"] else None
-        for case in done.cases if done else []:
-            if self._drawnAs(case.name) in now:
+        unchanged = {case.name for case in self.drawn if case in now}
+        for case in read_cohort(self.folder / "out").cases if result["cases"] else []:
+            if case.name in unchanged:
                 self._write(case)
                 names.append(case.name)
             else:
                 failed.append(_("{case} was changed meanwhile: propagate it again.").format(case=case.name))
         return {"cases": names, "failed": failed}
-
-    def _drawnAs(self, name: str) -> Case:
-        return next(case for case in self.drawn if case.name == name)
 
     def _write(self, case: Case) -> None:
         geometry = read_geometry(case.image, case.name)
@@ -64,6 +61,4 @@ class CohortPropagationJob(TemporaryJob):
 def propagateCohort(cohortFolder, waitForCompletion: bool = True, **options):
     """Propagates all drawn cases of a cohort: returns which ones, or the started job. Raises InputError."""
     checkTorch()
-    job = CohortPropagationJob(cohortFolder, **options)
-    job.start()
-    return job.wait() if waitForCompletion else job
+    return CohortPropagationJob(cohortFolder, **options).run(waitForCompletion)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sparseseg_trainer.case import Case
 from sparseseg_trainer.cohort import read_cohort
 
+from .cohortFolder import PROPAGATED as PROPAGATED_FOLDER
 from .cohortFolder import caseNames, propagatedPath
 from .segmenting import RESULTS, isReference
 
@@ -42,7 +43,7 @@ def readTable(folder: Path) -> list[CaseRow]:
     """The cases in the order of the table; none if there is no cohort yet. Raises InputError for a damaged table."""
     folder = Path(folder)
     results = latestResults(folder)
-    tables = [folder / "cohort.csv", folder / "labels.json", propagatedPath(folder, "").parent]
+    tables = [folder / "cohort.csv", folder / "labels.json", folder / PROPAGATED_FOLDER]
     tables += [results / "cohort.csv", results / METRICS] if results else []
     return list(_read(folder, tuple(path.stat().st_mtime_ns for path in tables if path.exists())))
 

@@ -57,6 +57,11 @@ class Job:
             raise
         return self.finish()
 
+    def run(self, waitForCompletion: bool):
+        """Starts it; returns what ``finish`` does when it has ended or, without waiting, the started job."""
+        self.start()
+        return self.wait() if waitForCompletion else self
+
     def cancel(self) -> None:
         """Asks the job to stop; ``finish`` then raises Cancelled."""
         self.client.cancel()

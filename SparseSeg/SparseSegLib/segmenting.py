@@ -166,14 +166,10 @@ def segment(volumeNode, model, segmentationNode=None, waitForCompletion: bool = 
     ``isFinished``, then ``finish``. Raises InputError.
     """
     checkTorch()
-    job = SegmentJob(volumeNode, model, segmentationNode, **options)
-    job.start()
-    return job.wait() if waitForCompletion else job
+    return SegmentJob(volumeNode, model, segmentationNode, **options).run(waitForCompletion)
 
 
 def segmentCohort(cohortFolder, model, waitForCompletion: bool = True, **options):
     """Segments all cases of a cohort: returns the trainer's summary, or the started job. Raises InputError."""
     checkTorch()
-    job = CohortSegmentJob(cohortFolder, model, **options)
-    job.start()
-    return job.wait() if waitForCompletion else job
+    return CohortSegmentJob(cohortFolder, model, **options).run(waitForCompletion)

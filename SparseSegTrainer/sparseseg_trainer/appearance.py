@@ -72,9 +72,9 @@ def _expanded(basis: np.ndarray) -> np.ndarray:
 
 def _training_slices(count: int, drawn: list[int], absent: np.ndarray) -> tuple[list[int], list[float]]:
     """The slices to learn from and their weights."""
-    chosen = _evenly(np.array(drawn), DRAWN_SLICES)
+    chosen = evenly(np.array(drawn), DRAWN_SLICES)
     weights = dict.fromkeys(chosen, 1.0)
-    for index in _evenly(np.flatnonzero(absent), ABSENT_SLICES):
+    for index in evenly(np.flatnonzero(absent), ABSENT_SLICES):
         weights.setdefault(index, NEIGHBOUR_WEIGHT)
     for index in (start + offset for start in chosen for offset in NEIGHBOURS):
         if 0 <= index < count:
@@ -82,7 +82,7 @@ def _training_slices(count: int, drawn: list[int], absent: np.ndarray) -> tuple[
     return list(weights), list(weights.values())
 
 
-def _evenly(indices: np.ndarray, most: int) -> list[int]:
+def evenly(indices: np.ndarray, most: int) -> list[int]:
     """At most so many of the indices, from the first to the last."""
     return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)].tolist()
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .appearance import evenly
 from .carried_volume import CarriedVolume, training_labels
 from .refinement import Lesson, Slices, predicted, refinement_network, train
 from .reporting import Reporter, TimeLeft
@@ -33,8 +34,7 @@ def learn_together(
     volumes: Sequence[Callable[[], CarriedVolume]], device: torch.device, seed: int, reporter: Reporter
 ) -> nn.Module:
     """A network that has learned from all the volumes; each function reads one of them. Raises ``Cancelled``."""
-    chosen = np.linspace(0, len(volumes) - 1, min(MOST, len(volumes))).round().astype(int)
-    volumes = [volumes[index] for index in chosen]
+    volumes = [volumes[index] for index in evenly(np.arange(len(volumes)), MOST)]
     slices = _all_slices(volumes)
     network = refinement_network(slices.classes, device, seed)
     generator, left = torch.Generator().manual_seed(seed), TimeLeft()

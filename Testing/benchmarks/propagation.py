@@ -22,10 +22,8 @@ from peers import PEERS
 
 from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
 from sparseseg_trainer.propagate import PropagateSettings, propagate, propagate_case
-from sparseseg_trainer.slices import to_slices
 from sparseseg_trainer.sparse_volume import SparseVolume, load_case
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.volumes import read_label
 
 
 def central_slice_only(dense: SparseVolume, ends: bool) -> SparseVolume:
@@ -77,12 +75,10 @@ def run_together(data: Path, cases: list[Case], results: dict[str, dict]) -> Non
             start = time.perf_counter()
             propagate(sparse, out)
             seconds = (time.perf_counter() - start) / len(cases)
-            found = {case.name: case.label for case in read_cohort(out).cases}
+            found = {case.name: case for case in read_cohort(out).cases}
             for case in cases:
-                truth = load_case(case)
-                label = to_slices(read_label(found[case.name], truth.geometry), truth.axis)
-                drawn = np.unique(truth.label[len(truth.label) // 2])[1:]
-                dice = mean_dice(label, truth.file_values(truth.label), [truth.values[index - 1] for index in drawn])
+                truth = load_case(case).label
+                dice = mean_dice(load_case(found[case.name]).label, truth, np.unique(truth[len(truth) // 2])[1:])
                 results[case.name]["together" + (" ends" if ends else "")] = {"dice": dice, "seconds": seconds}
 
 

@@ -94,13 +94,14 @@ def install(folder: Path) -> None:
 
 def test_a_script_without_torch_gets_one_sentence_and_no_question(the_torch_in, tmp_path, monkeypatch):
     from sparseseg_trainer.errors import InputError
+    from SparseSegLib.cohortPropagation import propagateCohort
     from SparseSegLib.propagation import propagate
     from SparseSegLib.segmenting import segment, segmentCohort
     from SparseSegLib.training import train
 
     asked = answering(monkeypatch, True)
     the_torch_in(tmp_path)
-    for work in (propagate, train, segment, segmentCohort):
+    for work in (propagate, propagateCohort, train, segment, segmentCohort):
         with pytest.raises(InputError, match="PyTorch is not installed") as error:
             work(None, None)
         assert "click Propagate" in error.value.advice
