@@ -18,6 +18,7 @@ sys.path += [str(ROOT / folder) for folder in ("SparseSeg", "Testing/trainer", "
 import slicer_host  # noqa: E402
 from phantoms import GEOMETRY, ellipsoid_volume, write_phantoms, write_series  # noqa: E402
 
+from sparseseg_trainer import refinement  # noqa: E402
 from sparseseg_trainer.cohort import read_cohort  # noqa: E402
 from sparseseg_trainer.labels import Label  # noqa: E402
 from sparseseg_trainer.sparsify import sparsify  # noqa: E402
@@ -30,7 +31,7 @@ LABELS = [Label(1, "structure", (0.9, 0.6, 0.0))]
 
 @pytest.fixture
 def what_the_page_names(tmp_path, monkeypatch):
-    """A current folder with the files that the page names, and a preset "fast" that ends within seconds."""
+    """A current folder with the files that the page names, and and presets and results that take seconds."""
     monkeypatch.chdir(tmp_path)
     write_phantoms(tmp_path / "reference", 2, LABELS[0])
     sparsify(tmp_path / "reference", tmp_path / "cohort")
@@ -41,6 +42,7 @@ def what_the_page_names(tmp_path, monkeypatch):
     write_label(tmp_path / "segmentation.seg.nrrd", label, read_geometry(tmp_path / "series"), LABELS)
     for name, value in {"steps": 2, "epochs": 1, "semi_epochs": 1, "K1": 0, "K2": 1}.items():
         monkeypatch.setitem(presets.FAST, name, value)
+    monkeypatch.setattr(refinement, "ALONE", refinement.Lesson(3, 0.15, 0.15))
     return tmp_path
 
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from phantoms import GEOMETRY, TINY_VIEWS, Warnings, ellipsoid_volume, write_phantoms
 
+from sparseseg_trainer import refinement, together
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.labels import Label
+from sparseseg_trainer.refinement import Lesson
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.training.data import prepare
@@ -37,6 +39,13 @@ def set_threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def short_lessons(monkeypatch):
+    """Refined results after a few steps, for tests of what does not depend on how much is learned."""
+    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(3, 0.5, 0.25))
+    monkeypatch.setattr(refinement, "ALONE", Lesson(3, 0.15, 0.15))
 
 
 @pytest.fixture

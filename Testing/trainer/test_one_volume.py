@@ -59,7 +59,7 @@ def test_a_constant_volume_however_tiny_keeps_its_drawing_and_nothing_appears_be
     assert all(0 <= value <= 1 for value in summary["confidence"])
 
 
-def test_a_tiny_volume_that_is_not_constant_is_propagated_too(tmp_path):
+def test_a_tiny_volume_that_is_not_constant_is_propagated_too(tmp_path, short_lessons):
     label, drawn = flat_and_drawn(tmp_path, (3, 4, 5))
     noise = np.random.default_rng(0).normal(size=label.shape)
     write_image(tmp_path / "noise.nrrd", noise, replace(GEOMETRY, size=(3, 4, 5)))

@@ -93,7 +93,7 @@ def test_a_second_drawn_slice_changes_nothing_on_the_far_side_of_the_first_but_f
     assert not torch.allclose(one[8], two[8], atol=1e-4)
 
 
-def test_two_runs_with_one_seed_on_the_cpu_are_equal(tiny_cohort):
+def test_two_runs_with_one_seed_on_the_cpu_are_equal(tiny_cohort, short_lessons):
     volume = drawn_cases(tiny_cohort)[0]
     first, second = (propagate_case(volume, PropagateSettings(seed=3, device="cpu")).label for _ in range(2))
     assert np.array_equal(first, second)
@@ -124,7 +124,7 @@ def test_a_cohort_is_propagated_into_a_cohort_with_labels_confidence_and_report(
     assert json.loads((tmp_path / "out/report.json").read_text()) == summary
 
 
-def test_the_instant_result_is_there_before_the_refined_one(files):
+def test_the_instant_result_is_there_before_the_refined_one(files, short_lessons):
     heard, out = [], files / "whole.nrrd"
     geometry = read_image(files / "image.nrrd").geometry
 

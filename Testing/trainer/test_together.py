@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sparseseg_trainer.propagate as propagate_job
-from sparseseg_trainer import refinement, together
+from sparseseg_trainer import together
 from sparseseg_trainer.carried_volume import CarriedVolume, training_labels
 from sparseseg_trainer.cohort import load_case, read_cohort, write_cohort
 from sparseseg_trainer.errors import Cancelled
@@ -23,11 +23,9 @@ from sparseseg_trainer.training.coding import UNCERTAIN
 
 
 @pytest.fixture
-def short_lessons(monkeypatch):
-    """Lessons of a few steps, for tests of what does not depend on how much is learned; three volumes are a cohort."""
+def short_lessons(short_lessons, monkeypatch):
+    """Lessons of a few steps; three volumes are a cohort."""
     monkeypatch.setattr(propagate_job, "FEWEST", 3)
-    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(3, 0.5, 0.25))
-    monkeypatch.setattr(refinement, "ALONE", Lesson(3, 0.15, 0.15))
 
 
 def labels_of(folder: Path) -> dict[str, np.ndarray]:
@@ -48,7 +46,7 @@ def carried(rows: int, columns: int, slices: int = 4) -> CarriedVolume:
 
 def test_what_one_drawing_does_not_show_is_learned_from_the_others(data_dir, tmp_path, monkeypatch):
     """The central slice shows one of the two parts of a hippocampus in most volumes, in some the other."""
-    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(200, 0.5, 0.25))
+    monkeypatch.setattr(together, "lesson", lambda volumes: Lesson(100, 0.5, 0.25))
     cohort = read_cohort(data_dir / "hippocampus")
     write_cohort(tmp_path / "dense", cohort.cases[1:60:10], cohort.labels)
     sparsify(tmp_path / "dense", tmp_path / "sparse")
