@@ -20,12 +20,13 @@ class CohortGrid:
     """The in-plane grid of a whole cohort: spacing in mm (row, column) and the padded shape (rows, columns).
 
     ``field_of_view`` is the side in mm (of a square of the same area) that every slice is taken to have, whatever the
-    spacing in its file; None: that spacing holds.
+    spacing in its file; None: that spacing holds. ``partial``: what lies beyond ``shape`` is never looked at.
     """
 
     spacing: tuple[float, float]
     shape: tuple[int, int] = (0, 0)
     field_of_view: float | None = None
+    partial: bool = False
 
     def size(self, rows: int, columns: int, spacing: tuple[float, float]) -> tuple[int, int]:
         """Rows and columns that a slice of that many pixels and that spacing in mm has on this grid."""
@@ -97,21 +98,25 @@ def choose_grid(
     spacings: list[tuple[float, float]],
     pixels: int,
     field_of_view: float | None = None,
+    region: tuple[float, float] | None = None,
 ) -> CohortGrid:
     """Working grid on which the median slice has about ``pixels`` pixels, never finer than the median image.
 
     ``sizes`` in pixels and ``spacings`` in mm are (row, column), one a case; ``field_of_view`` as in ``CohortGrid``.
+    ``region``: mm of the part around the center of a slice that is looked at, and has so many pixels; None: all of it.
     """
     spacings = [believed_spacing(*pair, field_of_view) for pair in zip(sizes, spacings, strict=True)]
     extent = np.median(np.array(sizes) * np.array(spacings), 0)
+    if region:
+        extent = np.minimum(extent, region)
     finest = np.median(np.array(spacings), 0)
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
     spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
     grid = CohortGrid(spacing)
     working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
+    large = np.divide(extent, spacing) if region else np.percentile(working, SIZE_PERCENTILE, axis=0)
     # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
-    large = np.percentile(working, SIZE_PERCENTILE, axis=0) - 2
-    return CohortGrid(spacing, padded_shape(large), field_of_view)
+    return CohortGrid(spacing, padded_shape(large - 2), field_of_view, region is not None)
 
 
 def padded_shape(size) -> tuple[int, int]:
@@ -120,10 +125,12 @@ def padded_shape(size) -> tuple[int, int]:
     return rows, columns
 
 
-def to_working_grid(image: np.ndarray, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """Normalised slices (S, H, W) in [0, 1] -> bytes (S, *shape) on the working grid, of like mean brightness."""
-    slices = match_brightness(resample_slices(image, size).clip(0, 1))
-    return pad(np.round(slices * 255).astype(np.uint8), shape)
+def to_working_grid(image: np.ndarray, size: tuple[int, int], grid: CohortGrid) -> np.ndarray:
+    """Normalised slices (S, H, W) in [0, 1] -> bytes (S, *grid.shape) of like mean brightness, of ``size`` before."""
+    slices = resample_slices(image, size).clip(0, 1)
+    if grid.partial:
+        slices = slices[:, *uncropped(size, grid.shape)]
+    return pad(np.round(match_brightness(slices) * 255).astype(np.uint8), grid.shape)
 
 
 def match_brightness(image: np.ndarray, mean: float = BRIGHTNESS) -> np.ndarray:

@@ -31,8 +31,10 @@ def save_model(folder: Path, network: nn.Module, info: ModelInfo, card: str) -> 
     folder = Path(folder)
     save_tensors(folder / "weights.safetensors", network.state_dict())
     write_text(folder / "README.md", card)
-    schema = SCHEMA if info.network.orthogonal else 1
+    schema = SCHEMA if info.region else 2 if info.network.orthogonal else 1
     content = {"schema": schema, "kind": "segmentation"} | asdict(info)
+    if info.region is None:
+        del content["region"]  # which earlier versions do not know
     content["network"] = {name: value for name, value in content["network"].items() if value is not None}
     write_text(folder / "model.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

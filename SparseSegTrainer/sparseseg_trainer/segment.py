@@ -14,7 +14,7 @@ from .case import Case, check_case_name
 from .case_loop import kept, run_cases, summary_of
 from .cleanup import fill_holes, keep_largest
 from .cohort import CaseFailure, Cohort, label_path, read_cohort, refuse_to_replace_inputs, write_cohort
-from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, unpad
+from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, uncropped, unpad
 from .devices import choose_device
 from .errors import InputError
 from .files import bare_name, csv_text, write_text
@@ -140,18 +140,39 @@ def segment_volume(
 
 
 def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings, reporter: Reporter) -> np.ndarray:
-    """Probabilities (slice, class, row, column) float32 at the model's spacing, smoothed along slices."""
+    """Probabilities (slice, class, row, column) float32 at the model's spacing, smoothed along slices.
+
+    All are 0 beyond the region that the model looks at.
+    """
     info = model.info
-    device = next(model.network.parameters()).device
     count, rows, columns = volume.image.shape
     size = CohortGrid(info.spacing, field_of_view=info.field_of_view).size(rows, columns, volume.spacing[1:])
-    chunks = [resample_slices(volume.image[window], size) for window in _windows(count)]
+    seen = uncropped(size, info.region or size)
+    chunks = [resample_slices(volume.image[window], size)[:, *seen] for window in _windows(count)]
     image = match_brightness(np.concatenate(chunks), info.brightness)
+    found = _predicted(image, volume.spacing[0], model, settings.flips, reporter)
+    if _reaches_edge(found, [have > see for have, see in zip(size, info.region or size, strict=True)]):
+        reporter.warn(
+            f"Case {volume.case.name}: what was found reaches the edge of what the model looks at, the middle of each "
+            "slice, and may go on beyond. Look there, or train with region=whole."
+        )
+    return unpad(smooth_along_slices(found, settings.smoothing / volume.spacing[0]), size)
+
+
+def _reaches_edge(probability: np.ndarray, cropped: Sequence[bool]) -> bool:
+    """Whether a class is the most probable one at an edge beyond which rows or columns were ``cropped``."""
+    edges = [np.take(probability, (0, -1), 2 + axis) for axis in (0, 1) if cropped[axis]]
+    return any((edge[:, 1:] > edge[:, :1]).any() for edge in edges)
+
+
+def _predicted(image: np.ndarray, slice_spacing: float, model: Model, flips: bool, reporter: Reporter) -> np.ndarray:
+    """Probabilities (slice, class, row, column) float32 of an ``image`` as the model's networks see it."""
+    info, device = model.info, next(model.network.parameters()).device
     if info.network.volumetric:
         whole = torch.from_numpy(image)[None, None]
-        found = volume_probabilities(model.network, whole, info.network.patch, settings.flips, reporter.check_cancelled)
-        result = np.ascontiguousarray(found[0].numpy().swapaxes(0, 1))
-        return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
+        found = volume_probabilities(model.network, whole, info.network.patch, flips, reporter.check_cancelled)
+        return np.ascontiguousarray(found[0].numpy().swapaxes(0, 1))
+    count, *size = image.shape
     slices = torch.from_numpy(pad(image, padded_shape(size)))
     context = info.network.context
     neighbours = torch.arange(count)[:, None] + torch.arange(-context, context + 1)
@@ -159,10 +180,10 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     for window in _windows(count):
         reporter.check_cancelled()
         images = slices[neighbours[window].clamp(0, count - 1)].to(device)
-        result[window] = unpad(probabilities(model.network, images, settings.flips).cpu().numpy(), size)
+        result[window] = unpad(probabilities(model.network, images, flips).cpu().numpy(), size)
     if isinstance(model.network, SeveralViews):
-        add_views(result, model.network, image, volume.spacing[0], settings.flips, reporter.check_cancelled)
-    return smooth_along_slices(result, settings.smoothing / volume.spacing[0])
+        add_views(result, model.network, image, slice_spacing, flips, reporter.check_cancelled)
+    return result
 
 
 def _windows(count: int) -> Iterator[slice]:

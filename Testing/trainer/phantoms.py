@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sparseseg_trainer.cohort import Case, Cohort, read_cohort, write_cohort
 from sparseseg_trainer.errors import Cancelled, InputError
 from sparseseg_trainer.labels import Label
 from sparseseg_trainer.reporting import Reporter
+from sparseseg_trainer.sparsify import sparsify
 from sparseseg_trainer.volumes import Geometry, write_image, write_label
 
 SHAPE = (14, 32, 28)
@@ -107,6 +109,29 @@ def write_phantoms(folder: Path, count: int, label: Label) -> None:
         write_label(case.label, drawn, GEOMETRY)
         cases.append(case)
     write_cohort(folder, cases, [label])
+
+
+def bordered_cohort(folder: Path, factors: Sequence[float], borders: Sequence[int] = (0,)) -> Path:
+    """Phantoms whose files say ``factors`` times their spacing, with ``borders`` pixels of noise around them.
+
+    Drawn are the central slices.
+    """
+    cases, rng = [], np.random.default_rng(0)
+    for number, factor in enumerate(factors):
+        border = borders[number % len(borders)]
+        around = ((0, 0), (border, border), (border, border))
+        image, label = (np.pad(array, around) for array in ellipsoid_volume(number))
+        image[image == 0] = rng.integers(250, 350, (image == 0).sum())
+        along = tuple(reversed(image.shape))
+        spacing = (GEOMETRY.spacing[0] * factor, GEOMETRY.spacing[1] * factor, GEOMETRY.spacing[2])
+        geometry = replace(GEOMETRY, size=along, spacing=spacing)
+        case = Case(f"case{number}", folder / f"dense/i{number}.nrrd", folder / f"dense/l{number}.nrrd")
+        write_image(case.image, image, geometry)
+        write_label(case.label, label, geometry)
+        cases.append(case)
+    write_cohort(folder / "dense", cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
+    sparsify(folder / "dense", folder / "sparse")
+    return folder / "sparse"
 
 
 def write_series(folder: Path, image: np.ndarray) -> None:

@@ -8,76 +8,55 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phantoms import GEOMETRY, Warnings, ellipsoid_volume
+from phantoms import GEOMETRY, Warnings, bordered_cohort, ellipsoid_volume
 
-from sparseseg_trainer.cohort import Case, read_cohort, write_cohort
+from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.cohort_grid import choose_grid
-from sparseseg_trainer.labels import Label
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import segment
 from sparseseg_trainer.sparsify import sparsify
-from sparseseg_trainer.training import measuring
+from sparseseg_trainer.training import measured_case
 from sparseseg_trainer.training.measuring import measure
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
-from sparseseg_trainer.volumes import read_image, write_image, write_label
-
-
-def cohort(folder, factors, borders=(0,)):
-    """Phantoms whose files say ``factors`` times their spacing, with ``borders`` pixels of noise around them."""
-    cases, rng = [], np.random.default_rng(0)
-    for number, factor in enumerate(factors):
-        border = borders[number % len(borders)]
-        around = ((0, 0), (border, border), (border, border))
-        image, label = (np.pad(array, around) for array in ellipsoid_volume(number))
-        image[image == 0] = rng.integers(250, 350, (image == 0).sum())
-        along = tuple(reversed(image.shape))
-        spacing = (GEOMETRY.spacing[0] * factor, GEOMETRY.spacing[1] * factor, GEOMETRY.spacing[2])
-        geometry = replace(GEOMETRY, size=along, spacing=spacing)
-        case = Case(f"case{number}", folder / f"dense/i{number}.nrrd", folder / f"dense/l{number}.nrrd")
-        write_image(case.image, image, geometry)
-        write_label(case.label, label, geometry)
-        cases.append(case)
-    write_cohort(folder / "dense", cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
-    sparsify(folder / "dense", folder / "sparse")
-    return folder / "sparse"
+from sparseseg_trainer.volumes import read_image, write_image
 
 
 def field_of_view(folder, size_by="auto", reporter=None):
-    return measure(read_cohort(folder), 0, size_by, [], reporter or Reporter())[1].field_of_view
+    return measure(read_cohort(folder), 0, size_by, "whole", [], reporter or Reporter())[1].field_of_view
 
 
 WRONG = (0.5, 1.0, 2.0) * 4
 
 
 def test_spacings_by_which_structures_grow_with_the_field_of_view_are_not_believed_and_the_user_is_told(tmp_path):
-    folder, reporter = cohort(tmp_path, WRONG), Warnings()
+    folder, reporter = bordered_cohort(tmp_path, WRONG), Warnings()
     assert field_of_view(folder, reporter=reporter) == pytest.approx(0.9 * (28 * 32) ** 0.5)
     assert len(reporter.messages) == 1 and "size_by" in reporter.messages[0]
 
 
 def test_who_trusts_the_spacing_is_obeyed(tmp_path):
     reporter = Warnings()
-    assert field_of_view(cohort(tmp_path, WRONG), "spacing", reporter) is None
+    assert field_of_view(bordered_cohort(tmp_path, WRONG), "spacing", reporter) is None
     assert not reporter.messages
 
 
 def test_true_spacings_are_believed_whatever_the_fields_of_view(tmp_path):
-    assert field_of_view(cohort(tmp_path, (1.0,) * 12, borders=(0, 10, 30))) is None
+    assert field_of_view(bordered_cohort(tmp_path, (1.0,) * 12, borders=(0, 10, 30))) is None
 
 
 def test_where_the_fields_of_view_are_alike_no_label_is_read(tmp_path, monkeypatch):
-    folder = cohort(tmp_path, (1.0,) * 12)
-    monkeypatch.setattr(measuring, "read_drawn_slices", lambda *arguments: pytest.fail("a label was read"))
+    folder = bordered_cohort(tmp_path, (1.0,) * 12)
+    monkeypatch.setattr(measured_case, "read_drawn_slices", lambda *arguments: pytest.fail("a label was read"))
     assert field_of_view(folder) is None
 
 
 def test_a_few_cases_are_too_few_to_doubt_the_spacing(tmp_path):
-    assert field_of_view(cohort(tmp_path, WRONG[:9])) is None
+    assert field_of_view(bordered_cohort(tmp_path, WRONG[:9])) is None
 
 
 def test_a_label_that_cannot_be_read_is_left_out_of_the_decision(tmp_path):
-    folder = cohort(tmp_path, WRONG)
+    folder = bordered_cohort(tmp_path, WRONG)
     (folder / "labels/case4.nrrd").write_bytes(b"not a label")
     assert field_of_view(folder) is None  # one too few is left
 
@@ -103,7 +82,7 @@ def test_on_a_grid_by_field_of_view_the_size_of_a_slice_does_not_depend_on_its_s
 
 
 def test_a_model_by_field_of_view_segments_a_volume_alike_whatever_spacing_its_file_has(tmp_path):
-    folder = cohort(tmp_path, (1.0, 2.0))
+    folder = bordered_cohort(tmp_path, (1.0, 2.0))
     settings = TrainSettings("central_only", "fast", width=4, baseline_epochs=2, steps=20, pixels=0)
     train(folder, tmp_path / "model", replace(settings, size_by="field_of_view"))
     image, _ = ellipsoid_volume(5)

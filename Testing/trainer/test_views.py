@@ -190,6 +190,7 @@ def test_models_without_cuts_can_be_read_by_earlier_versions_and_others_say_that
         train(tiny_cohort, tmp_path / str(schema), TrainSettings(**TINY_VIEWS | {"orthogonal_epochs": epochs}))
         content = json.loads((tmp_path / str(schema) / "model.json").read_text())
         assert content["schema"] == schema and ("orthogonal" in content["network"]) == (epochs > 0)
+        assert "region" not in content
 
 
 def test_an_estimate_counts_them(tiny_cohort, monkeypatch):

@@ -22,12 +22,13 @@ from ..files import whole_file, write_text
 from ..reporting import Reporter
 from ..sparse_volume import SparseVolume, load_case
 from .drawings import known_lines, working_label
-from .measuring import MeasuredCase, measure
+from .measured_case import MeasuredCase
+from .measuring import measure
 from .memory import resident_bytes
 
 MAX_CLASSES = 100
 IMAGES, LABELS = "images.raw", "labels.raw"  # the stacks, byte after byte
-SCHEMA = 6  # of the cache, part of its fingerprint
+SCHEMA = 7  # of the cache, part of its fingerprint
 
 
 @dataclass(frozen=True)
@@ -142,22 +143,24 @@ def prepare(
     reporter: Reporter,
     grid: CohortGrid | None = None,
     size_by: str = "spacing",
+    region: str = "whole",
     need_label: bool = True,
 ) -> PreparedCohort:
     """Read, resample and cache a cohort in ``folder``; a later call with the same files and ``pixels`` reads the cache.
 
-    ``grid`` is that of another cohort, to be used for this one too; else ``size_by`` is as in the settings. Cases that
-    cannot be used are in ``failed``, those without a label among them if ``need_label``. Raises ``InputError`` if none
-    is left or the disk is full.
+    ``grid`` is that of another cohort, to be used for this one too; else ``size_by`` and ``region`` are as in the
+    settings. Cases that cannot be used are in ``failed``, those without a label among them if ``need_label``. Raises
+    ``InputError`` if none is left or the disk is full.
     """
-    current = fingerprint(cohort, pixels) + (repr(grid) if grid else size_by)
+    current = fingerprint(cohort, pixels) + (repr(grid) if grid else f"{size_by} {region}")
     current += "" if need_label else " unlabelled too"
     index = folder / "index.json"
     if not index.exists() or json.loads(index.read_text())["fingerprint"] != current:
         index.unlink(missing_ok=True)  # it belongs to the files that are replaced now
         failed: list[CaseFailure] = []
         _check_classes(cohort)
-        measured, own_grid = measure(cohort, pixels, "spacing" if grid else size_by, failed, reporter)
+        how = ("spacing", "whole") if grid else (size_by, region)
+        measured, own_grid = measure(cohort, pixels, *how, failed, reporter)
         _write_cache(folder, current, measured, grid or own_grid, need_label, failed, reporter)
     content = json.loads(index.read_text())
     cases = [PreparedCase(**_tuples(case)) for case in content["cases"]]
@@ -230,7 +233,7 @@ def _appender(
     def append(case: Case) -> PreparedCase:
         volume = load_case(case, need_label)
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
-        image = to_working_grid(volume.image, entry.size, grid.shape)
+        image = to_working_grid(volume.image, entry.size, grid)
         label = working_label(volume, entry.size, grid.shape)
         if entry.labelled and not label.any():
             reporter.warn(

@@ -17,7 +17,8 @@ from ..prediction import OVERLAP, probabilities
 from ..reporting import Reporter
 from ..segmentation_network import build_network
 from .keys import learns_from_whole_volumes
-from .measuring import MeasuredCase, measure
+from .measured_case import MeasuredCase
+from .measuring import measure
 from .memory import available_bytes, fitting_device
 from .resolving import resolve
 from .settings import TrainSettings
@@ -45,7 +46,7 @@ def estimate(cohort: Path, settings: TrainSettings | None = None, reporter: Repo
     if not learns_from_whole_volumes(settings.method, settings.dimensions):
         source.cases = [case for case in source.cases if case.label is not None]
     failed: list[CaseFailure] = []
-    measured, grid = measure(source, settings.pixels, settings.size_by, failed, reporter)
+    measured, grid = measure(source, settings.pixels, settings.size_by, settings.region, failed, reporter)
     counts, classes = [found.count for found in measured], len(source.labels)
     device, needed = fitting_device(settings, counts, grid.shape, classes, device)
     reading, drawn = _reading(source, measured, failed)

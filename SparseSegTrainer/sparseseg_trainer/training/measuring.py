@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
 
 from ..case_loop import run_cases, some_left
-from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import choose_grid, side_of_view
-from ..errors import InputError
+from ..cohort import CaseFailure, Cohort
+from ..cohort_grid import CohortGrid, choose_grid
 from ..reporting import Reporter
-from ..slices import slice_axes, slice_axis, slice_spacing
-from ..sparse_volume import read_drawn_slices
-from ..volumes import Geometry, read_geometry
+from .measured_case import MeasuredCase
+from .region import drawn_region
 
 # When the spacing in the files is not believed: in enough cases, whose fields of view differ (standard deviation of the
 # logarithm of their area), what is drawn grows with them. The slope of both logarithms is 0 if people are the same size
@@ -21,48 +18,18 @@ from ..volumes import Geometry, read_geometry
 LEAST_CASES, DIFFERENT, STEEP = 12, 0.2, 0.6
 
 
-@dataclass(frozen=True)
-class MeasuredCase:
-    """A case's slices by the header of its image alone: how many, rows and columns, and their spacing in mm."""
-
-    case: Case
-    geometry: Geometry
-    axis: int
-    count: int
-    size: tuple[int, int]
-    spacing: tuple[float, float]
-
-    @classmethod
-    def of(cls, case: Case) -> MeasuredCase:
-        """Reads the header. Raises InputError as ``read_geometry`` does."""
-        geometry = read_geometry(case.image, case.name)
-        axis = slice_axis(geometry, case.axis)
-        count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
-        return cls(case, geometry, axis, count, (rows, columns), slice_spacing(geometry, axis)[1:])
-
-    def side(self) -> float:
-        """Side in mm of a square as large as a slice."""
-        return side_of_view(self.size, self.spacing)
-
-    def drawn_share(self) -> float | None:
-        """The largest part of a slice that is drawn; None if nothing is, or the label cannot be used."""
-        if self.case.label is None:
-            return None
-        try:
-            drawn, annotated = read_drawn_slices(self.case, self.geometry, self.axis)
-        except InputError:  # reported when the case is read whole
-            return None
-        return max(((drawn[index] > 0).mean() for index in annotated), default=0.0) or None
-
-
-def measure(cohort: Cohort, pixels: int, size_by: str, failed: list[CaseFailure], reporter: Reporter):
+def measure(
+    cohort: Cohort, pixels: int, size_by: str, region: str, failed: list[CaseFailure], reporter: Reporter
+) -> tuple[list[MeasuredCase], CohortGrid]:
     """The cases whose headers can be read, and the grid for them; the others join ``failed``.
 
-    ``pixels`` and ``size_by`` are as in the settings. Raises InputError ("no_case") if none is left.
+    ``pixels``, ``size_by`` and ``region`` are as in the settings. Raises InputError ("no_case") if none is left.
     """
     measured = some_left(run_cases(cohort.cases, failed, MeasuredCase.of, "measure", reporter), cohort.failed + failed)
     sizes, spacings = [found.size for found in measured], [found.spacing for found in measured]
-    return measured, choose_grid(sizes, spacings, pixels, _field_of_view(measured, size_by, reporter))
+    view = _field_of_view(measured, size_by, reporter)
+    seen = drawn_region(measured, view, reporter) if region == "drawn" else None
+    return measured, choose_grid(sizes, spacings, pixels, view, seen)
 
 
 def _field_of_view(measured: list[MeasuredCase], size_by: str, reporter: Reporter) -> float | None:
@@ -82,8 +49,8 @@ def _spacing_is_doubtful(measured: list[MeasuredCase], reporter: Reporter) -> bo
     drawn = []
     for found in measured:
         reporter.check_cancelled()
-        if share := found.drawn_share():
-            drawn.append((found, share))
+        if found.drawn:
+            drawn.append((found, found.drawn.share))
     if not _views_differ([found for found, _ in drawn]):
         return False
     views = [math.log(found.side() ** 2) for found, _ in drawn]

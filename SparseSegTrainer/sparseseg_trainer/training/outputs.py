@@ -81,6 +81,15 @@ def _view_note(info: ModelInfo) -> str:
     return f" if the field of view is {info.field_of_view:.0f} mm, which is assumed whatever the spacing in the file"
 
 
+def _region_note(info: ModelInfo) -> str:
+    if not info.region:
+        return ""
+    height, width = (side * spacing for side, spacing in zip(info.region, info.spacing, strict=True))
+    return f"""- It looks only at {height:.0f} x {width:.0f} mm (rows x columns) around the center of a slice, where
+  what was drawn lay in all volumes that it has learned from. If it may lie elsewhere, train with `region=whole`.
+"""
+
+
 def _figures_note(info: ModelInfo) -> str:
     """What was measured, and what it is worth."""
     figures = info.figures
@@ -109,7 +118,7 @@ no medical device.
 - Method `{settings["method"]}`, preset `{settings["preset"]}`, seed {settings["seed"]}, {notes["seconds"]:.0f} s.
 - Trained on {len(notes["cases"])} volumes with {notes["drawn_slices"]} labeled slices.
 - Slices along {axis}, {info.spacing[0]:.3f} x {info.spacing[1]:.3f} mm a pixel{_view_note(info)}.
-{_figures_note(info)}
+{_region_note(info)}{_figures_note(info)}
 {_pseudo_label_note(info)}\
 Use: `sparseseg segment VOLUMES --model THIS_FOLDER --out RESULT`. All settings are in `model.json`, the loss curves in
 `training.csv`.

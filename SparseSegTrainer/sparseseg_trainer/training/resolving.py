@@ -105,6 +105,8 @@ def described(settings: TrainSettings) -> dict:
         del values["dimensions"], values["volumetric"]
     if settings.method not in PSEUDO_LABELED and not asks_for_views(settings):
         del values["target_augmentation"]
+    if settings.region == "whole":
+        del values["region"]
     if settings.method not in SEMI_SUPERVISED or settings.semi_scales == (1.0,):
         del values["semi_scales"]
     if not settings.fill_holes:

@@ -101,7 +101,9 @@ class TrainSettings(CheckedSettings):
     dimensions: Literal[2, 3] | None = None  # what the network sees, slices or volumes, where the method leaves it open
     # What brings slices to one scale: the spacing in their files, or their field of view where that spacing is not true
     size_by: Literal["auto", "spacing", "field_of_view"] | None = None
-    pixels: int | None = None  # working resolution: pixels of the median slice, 0 = as acquired
+    # What networks see of a slice: the part around its center where structures were drawn, with a margin, or all of it
+    region: Literal["drawn", "whole"] | None = None
+    pixels: int | None = None  # working resolution: pixels of what is seen of the median slice, 0 = as acquired
     context: int | None = None  # neighbouring slices on each side given to the network besides (2.5D)
     width: int | None = None  # features of the U-Net's first level
     depth: int | None = None  # how many of the U-Net's four down-samplings double the features

@@ -84,7 +84,8 @@ def train(
     _start_checkpoint(out, work, described, resume)
     (out / "summary.json").unlink(missing_ok=True)
     source, aside = keep_aside(source, settings.validation, settings.seed)
-    data = prepare(source, work / "data", settings.pixels, reporter, size_by=settings.size_by, need_label=not whole)
+    how = {"size_by": settings.size_by, "region": settings.region, "need_label": not whole}
+    data = prepare(source, work / "data", settings.pixels, reporter, **how)
     if not settings.absence:
         data.forget_absence()
     device, needed = _fitting_device(device, settings, data, reporter)
@@ -214,14 +215,15 @@ def _write_model(run: Run, source: Cohort, network: nn.Module, seconds: float, f
 
 
 def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures: dict) -> ModelInfo:
-    settings = run.settings
+    settings, grid = run.settings, run.data.grid
     names = [case.name for case in run.data.cases]
     across = sum(len(case.other_slices) for case in source.cases if case.name in names)
     return ModelInfo(
         network=final_shape(run, network),
         labels=tuple(source.labels),
-        spacing=run.data.grid.spacing,
-        field_of_view=run.data.grid.field_of_view,
+        spacing=grid.spacing,
+        field_of_view=grid.field_of_view,
+        region=grid.shape if grid.partial else None,
         axis=_common_axis(run.data, source),
         brightness=BRIGHTNESS,
         flips=settings.test_flips,
