@@ -21,9 +21,9 @@ from sparseseg_trainer.network_shape import NetworkShape, Orthogonal, Overview
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
 from sparseseg_trainer.segmentation_network import build_network
+from sparseseg_trainer.training import region
 from sparseseg_trainer.training.data import prepare
 from sparseseg_trainer.training.measuring import measure
-from sparseseg_trainer.training.region import drawn_region
 from sparseseg_trainer.training.settings import TrainSettings
 from sparseseg_trainer.training.train import train
 from sparseseg_trainer.volumes import read_image, write_image, write_label
@@ -32,8 +32,8 @@ LARGER = replace(GEOMETRY, size=(69, 51, 14))
 BORDER = 40  # pixels of noise around phantoms of 32 x 28
 
 
-def grid_of(folder, pixels=0, region="drawn"):
-    return measure(read_cohort(folder), pixels, "spacing", region, [], Reporter())[1]
+def grid_of(folder, pixels=0, seen="drawn"):
+    return measure(read_cohort(folder), pixels, "spacing", seen, [], Reporter())[1]
 
 
 def test_a_small_structure_keeps_its_resolution(tmp_path):
@@ -45,7 +45,7 @@ def test_a_small_structure_keeps_its_resolution(tmp_path):
 
 
 def test_where_structures_take_most_of_a_slice_all_of_it_is_seen(tmp_path):
-    assert grid_of(bordered_cohort(tmp_path, (1.0,) * 3)) == grid_of(tmp_path / "sparse", region="whole")
+    assert grid_of(bordered_cohort(tmp_path, (1.0,) * 3)) == grid_of(tmp_path / "sparse", seen="whole")
 
 
 def test_of_drawings_across_another_axis_nothing_is_concluded(tmp_path):
@@ -54,12 +54,14 @@ def test_of_drawings_across_another_axis_nothing_is_concluded(tmp_path):
     assert not measure(cohort, 0, "spacing", "drawn", [], Reporter())[1].partial
 
 
-def test_the_longer_the_volume_the_farther_aside_the_structure_may_lie_unless_its_ends_are_marked(tmp_path):
+def test_the_longer_the_volume_the_farther_aside_the_structure_may_lie_unless_its_ends_are_marked(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(region, "MOVED", 0.0)  # of these wide slices it is more
     folder, reporter = bordered_cohort(tmp_path, (1.0,) * 3, (BORDER,)), Reporter()
     measured = measure(read_cohort(folder), 0, "spacing", "drawn", [], reporter)[0]
-    measured = [replace(case, geometry=replace(case.geometry, spacing=(0.9, 0.9, 9.0))) for case in measured]
     near = [replace(case, case=replace(case.case, first_slice=6, last_slice=8)) for case in measured]
-    wide, narrow = (drawn_region(cases, None, reporter) for cases in (measured, near))
+    wide, narrow = (region.drawn_region(cases, None, reporter) for cases in (measured, near))
     assert wide[0] > narrow[0] and wide[1] > narrow[1]
 
 
