@@ -48,6 +48,12 @@ class CarriedVolume:
         return self.probability.shape[1] - 1
 
     @property
+    def missing(self) -> list[int]:
+        """The foreground classes that no drawn slice shows, of which the carried labels know nothing."""
+        shown = torch.stack(list(self.drawn.values())).amax((0, 2, 3))[1:] > 0
+        return [number for number, there in enumerate(shown.tolist(), 1) if not there]
+
+    @property
     def drawn_slices(self) -> Tensor:
         """Which slices (slice,) are drawn, bool, on the CPU."""
         drawn = torch.zeros(len(self.absent), dtype=torch.bool)
@@ -70,8 +76,17 @@ class CarriedVolume:
 
     def joined(self, found: Tensor, carried_share: float) -> Tensor:
         """The normalized geometric mean of what a network ``found`` and the carried labels, which count so much."""
-        carried = carried_share * self.probability.clamp_min(FLOOR).log()
+        carried = carried_share * self._with_missing(found).clamp_min(FLOOR).log()
         return self.known((carried + (1 - carried_share) * found.clamp_min(FLOOR).log()).softmax(1))
+
+    def _with_missing(self, found: Tensor) -> Tensor:
+        """The carried labels, whose background is shared with the missing classes as in what a network ``found``."""
+        if not self.missing:
+            return self.probability
+        open_to = [0, *self.missing]
+        probability, share = self.probability.clone(), found[:, open_to]
+        probability[:, open_to] = self.probability[:, :1] * share / share.sum(1, keepdim=True).clamp_min(FLOOR)
+        return probability
 
     def agreed(self, found: Tensor) -> Tensor:
         """The confidence (slice,), which also counts how well the carried labels and what a network ``found`` agree."""

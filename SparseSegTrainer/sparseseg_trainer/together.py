@@ -65,7 +65,7 @@ def _all_slices(volumes: Sequence[Callable[[], CarriedVolume]]) -> Slices:
         labels.append(training_labels(volume.probability).cpu())
         drawn.append(volume.drawn_slices)
         absent.append(volume.absent)
-        trust.append(volume.confidence**TRUST)
+        trust.append(volume.confidence**TRUST * (not volume.missing))
     size = tuple(max(sides) for sides in zip(*(image.shape[1:] for image in images), strict=True))
     images = torch.cat([_padded(image, size) for image in images])
     labels = torch.cat([_padded_label(label, size) for label in labels])

@@ -157,6 +157,18 @@ def test_volumes_of_several_sizes_are_learned_from_and_what_is_added_to_them_is_
     assert torch.equal(slices.images[0, 31].expand(16, 48), slices.images[0, 32:])
 
 
+def test_carried_labels_have_no_say_about_a_class_that_was_not_drawn(short_lessons):
+    volume = carried(16, 16)
+    volume.drawn[1][0] += volume.drawn[1][2]
+    volume.drawn[1][2] = 0  # the second class is background
+    volume.probability[2:] = torch.tensor([0.9, 0.1, 0.0]).view(1, 3, 1, 1)
+    found = torch.tensor([0.1, 0.0, 0.9]).view(1, 3, 1, 1).expand(4, 3, 16, 16)
+    assert volume.missing == [2]
+    assert (volume.joined(found, 0.5)[2:, 2] > 0.8).all()
+    slices = together._all_slices([lambda: volume, lambda: carried(16, 16)])
+    assert not slices.trust[:4].any() and slices.trust[4:].all()
+
+
 def test_a_large_cohort_is_learned_from_in_part(monkeypatch, short_lessons):
     monkeypatch.setattr(together, "MOST", 3)
     read = []
