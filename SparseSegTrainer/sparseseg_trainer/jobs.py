@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import json
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from .settings import from_dict
 SCHEMA = 1
 FINE, SOME_FAILED, BAD_INPUT, INTERNAL, CANCELLED = 0, 1, 2, 3, 130  # exit statuses
 REFUSED_PATHS = (errno.EACCES, errno.ENAMETOOLONG)  # even looking whether there is such a file raises these
+
+# How often a thread of PyTorch's (libgomp's) looks for work before it sleeps. By itself it does so a hundred times as
+# long, and on a shared core uses up the time of the thread that all wait for: docs/benchmarks.md, "On a busy computer".
+LOOKS = "4000"
 
 CANCELLED_ERROR = (
     "cancelled",
@@ -91,6 +96,8 @@ def supervise(work: Callable[[], dict], reporter: Reporter, log: Path | None = N
     What stops it is reported as an error, never raised; the traceback of an unexpected error goes to standard
     error and into the file ``log``.
     """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", LOOKS)  # read when PyTorch is imported
     try:
         summary = work()
     except (Cancelled, KeyboardInterrupt):

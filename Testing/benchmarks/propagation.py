@@ -46,11 +46,11 @@ def sparseseg(quality: str):
 METHODS = PEERS | {"instant": sparseseg("instant"), "refined": sparseseg("refined")}
 
 
-def run(case, methods: list[str]) -> dict:
-    """Dice and seconds of every method, with and without ends, for one case; empty if its central slice is empty."""
+def run(case, methods: list[str]) -> dict | None:
+    """Dice and seconds of every method, with and without ends, for one case; None if its central slice is empty."""
     dense = load_case(case)
     if not dense.label[len(dense.label) // 2].any():
-        return {}
+        return None
     result = {}
     for ends in (False, True):
         volume = central_slice_only(dense, ends)
@@ -100,7 +100,7 @@ def main() -> None:
     sparseseg("instant")(central_slice_only(load_case(cases[0]), False))  # load the weights before timing
     results = {}
     for case in cases:
-        if found := run(case, [name for name in arguments.methods if name in METHODS]):
+        if (found := run(case, [name for name in arguments.methods if name in METHODS])) is not None:
             results[case.name] = found
             print(
                 case.name,
