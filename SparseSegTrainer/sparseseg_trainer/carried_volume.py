@@ -81,9 +81,10 @@ class CarriedVolume:
 
     def _with_missing(self, found: Tensor) -> Tensor:
         """The carried labels, whose background is shared with the missing classes as in what a network ``found``."""
-        if not self.missing:
+        missing = self.missing
+        if not missing:
             return self.probability
-        open_to = [0, *self.missing]
+        open_to = [0, *missing]
         probability, share = self.probability.clone(), found[:, open_to]
         probability[:, open_to] = self.probability[:, :1] * share / share.sum(1, keepdim=True).clamp_min(FLOOR)
         return probability

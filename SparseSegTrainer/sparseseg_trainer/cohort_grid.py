@@ -44,7 +44,12 @@ def pad(slices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def unpad(slices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Inverse of ``pad``: the last two axes back to ``size``; what was cropped comes back as zeros."""
+    """Inverse of ``pad``: the last two axes back to ``size``; what was cropped comes back as zeros.
+
+    No copy is made if that is their size already.
+    """
+    if slices.shape[-2:] == tuple(size):
+        return slices
     result = np.zeros((*slices.shape[:-2], *size), slices.dtype)
     target, source = _windows(size, slices.shape[-2:])
     result[..., target[0], target[1]] = slices[..., source[0], source[1]]
@@ -112,9 +117,12 @@ def choose_grid(
     finest = np.median(np.array(spacings), 0)
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
     spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
-    grid = CohortGrid(spacing)
-    working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
-    large = np.divide(extent, spacing) if region else np.percentile(working, SIZE_PERCENTILE, axis=0)
+    if region:
+        large = extent / spacing
+    else:
+        grid = CohortGrid(spacing)
+        working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
+        large = np.percentile(working, SIZE_PERCENTILE, axis=0)
     # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
     return CohortGrid(spacing, padded_shape(large - 2), field_of_view, region is not None)
 

@@ -147,11 +147,12 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     info = model.info
     count, rows, columns = volume.image.shape
     size = CohortGrid(info.spacing, field_of_view=info.field_of_view).size(rows, columns, volume.spacing[1:])
-    seen = uncropped(size, info.region or size)
+    region = info.region or size
+    seen = uncropped(size, region)
     chunks = [resample_slices(volume.image[window], size)[:, *seen] for window in _windows(count)]
     image = match_brightness(np.concatenate(chunks), info.brightness)
     found = _predicted(image, volume.spacing[0], model, settings.flips, reporter)
-    if _reaches_edge(found, [have > see for have, see in zip(size, info.region or size, strict=True)]):
+    if _reaches_edge(found, [have > see for have, see in zip(size, region, strict=True)]):
         reporter.warn(
             f"Case {volume.case.name}: what was found reaches the edge of what the model looks at, the middle of each "
             "slice, and may go on beyond. Look there, or train with region=whole."

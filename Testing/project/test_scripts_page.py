@@ -31,7 +31,7 @@ LABELS = [Label(1, "structure", (0.9, 0.6, 0.0))]
 
 @pytest.fixture
 def what_the_page_names(tmp_path, monkeypatch):
-    """A current folder with the files that the page names, and and presets and results that take seconds."""
+    """A current folder with the files that the page names, and presets and results that take seconds."""
     monkeypatch.chdir(tmp_path)
     write_phantoms(tmp_path / "reference", 2, LABELS[0])
     sparsify(tmp_path / "reference", tmp_path / "cohort")

@@ -296,20 +296,3 @@ def test_a_path_that_the_system_lets_nobody_look_at_is_said_in_a_sentence(code, 
     said = capsys.readouterr()
     assert json.loads(said.out)["message"] == f"closed/image.nrrd cannot be used: {os.strerror(code)}."
     assert not said.err
-
-
-@pytest.mark.parametrize(("own", "expected"), [({}, "4000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)])
-def test_threads_of_a_job_soon_sleep_where_they_wait_unless_the_user_says_otherwise(monkeypatch, own, expected):
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, "")  # as it was, afterwards
-        monkeypatch.delenv(name)
-    for name, value in own.items():
-        monkeypatch.setenv(name, value)
-    seen = []
-    supervise(lambda: seen.append(os.environ.get("GOMP_SPINCOUNT")) or {"cases": 0, "failed": []}, Reporter())
-    assert seen == [expected]
-
-
-def test_a_job_is_set_up_before_pytorch_reads_how_threads_wait():
-    code = "import sys, sparseseg_trainer.cli, sparseseg_trainer.__main__; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

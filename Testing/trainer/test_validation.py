@@ -40,10 +40,8 @@ def test_where_the_working_resolution_loses_what_is_drawn_the_user_is_told_and_n
         label[7, 16, 14] = 1
         write_label(case.label, label, geometry)
     monkeypatch.setattr(validation, "predicted", lambda run, network, numbers: torch.zeros(len(numbers), 32, 32).byte())
-    reporter, settings = (
-        Warnings(),
-        TrainSettings(**TINY, method="central_only", pixels=100, validation=1, region="whole"),
-    )
+    settings = TrainSettings(**TINY, method="central_only", pixels=100, validation=1, region="whole")
+    reporter = Warnings()
     summary = train(tiny_cohort, tmp_path / "model", settings, reporter)
     assert sum("nothing of what is drawn is left at 2.7 x 2.7 mm" in message for message in reporter.messages) == 3
     assert summary["validation_dice"] == summary["drawn_slices_dice"] == 0

@@ -40,7 +40,10 @@ class Drawn:
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """A case's slices by the header of its image alone: how many, rows and columns, and their spacing in mm."""
+    """A case's slices by the header of its image alone: how many, rows and columns, and their spacing in mm.
+
+    ``between`` is that from slice to slice.
+    """
 
     case: Case
     geometry: Geometry
@@ -48,6 +51,7 @@ class MeasuredCase:
     count: int
     size: tuple[int, int]
     spacing: tuple[float, float]
+    between: float
 
     @classmethod
     def of(cls, case: Case) -> MeasuredCase:
@@ -55,7 +59,8 @@ class MeasuredCase:
         geometry = read_geometry(case.image, case.name)
         axis = slice_axis(geometry, case.axis)
         count, rows, columns = (geometry.size[along] for along in slice_axes(axis))
-        return cls(case, geometry, axis, count, (rows, columns), slice_spacing(geometry, axis)[1:])
+        between, *spacing = slice_spacing(geometry, axis)
+        return cls(case, geometry, axis, count, (rows, columns), tuple(spacing), between)
 
     def side(self) -> float:
         """Side in mm of a square as large as a slice."""

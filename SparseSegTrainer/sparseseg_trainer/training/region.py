@@ -6,7 +6,6 @@ import numpy as np
 
 from ..cohort_grid import believed_spacing
 from ..reporting import Reporter
-from ..slices import slice_spacing
 from .measured_case import MeasuredCase
 
 # The part of the slices that is looked at: as far from their center as anything is drawn, and a margin. That is so many
@@ -32,10 +31,11 @@ def drawn_region(
         side = np.multiply(found.size, believed_spacing(found.size, found.spacing, field_of_view))
         sides.append(side)
         if found.drawn:
-            lean = LEAN * found.drawn.far * slice_spacing(found.geometry, found.axis)[0]
+            lean = LEAN * found.drawn.far * found.between
             margin = np.maximum(np.maximum(GROWTH * np.array(found.drawn.size), MOVED) * side, lean)
             halves.append(side * found.drawn.reach + margin)
     if not halves:
         return None
-    region, whole = np.minimum(2 * np.max(halves, 0), np.median(sides, 0)), np.median(sides, 0)
+    whole = np.median(sides, 0)
+    region = np.minimum(2 * np.max(halves, 0), whole)
     return (float(region[0]), float(region[1])) if region.prod() < WORTH * whole.prod() else None
