@@ -6,16 +6,19 @@ import importlib
 import importlib.util
 import logging
 import subprocess
+import tempfile
+from importlib import metadata
 from pathlib import Path
 
 from sparseseg_trainer.errors import InputError
 
 from .translation import tr as _
 
-TORCH = ">=2.1"
+TORCH = "2.4.1"  # or later, as MONAI asks for
 # MONAI's base package needs NumPy and PyTorch alone; what Slicer bundles is left as it is.
 # Matplotlib draws the pictures of trainings and reports.
 PACKAGES = ["monai>=1.5", "safetensors>=0.4", "psutil>=5.9", "matplotlib>=3.9"]
+KEPT = ("torch", "numpy", "scipy", "SimpleITK")  # stay as they are: pip would replace a PyTorch by that of PyPI
 
 
 def ensureDependencies(*more: str) -> None:
@@ -27,7 +30,7 @@ def ensureDependencies(*more: str) -> None:
 
 
 def checkTorch() -> None:
-    """Raises InputError unless PyTorch is there and whole; asks nothing and installs nothing, as scripts want it."""
+    """Raises InputError unless PyTorch is there, whole and new enough; asks and installs nothing, as scripts want it."""
     state = torchState()
     if state == "missing":
         raise InputError(
@@ -43,6 +46,18 @@ def checkTorch() -> None:
                 "In the PyTorch Utils module, uninstall PyTorch, restart Slicer and install it again. On Windows, "
                 "Slicer's own folder has to have a short path, such as C:\\Slicer: long ones stop the installation."
             ),
+        )
+    _checkVersion(_version("torch"))
+
+
+def _checkVersion(version: str) -> None:
+    from packaging.version import Version
+
+    if version and Version(version) < Version(TORCH):
+        raise InputError(
+            "torch_old",
+            _("PyTorch {version} is too old: {needed} or later is needed.").format(version=version, needed=TORCH),
+            _("In the PyTorch Utils module, uninstall PyTorch, restart Slicer and install it again."),
         )
 
 
@@ -73,7 +88,8 @@ def _installTorch() -> None:
         ) from error
     advice = _("Try again, or install it in the PyTorch Utils module.")
     try:
-        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=f">={TORCH}")
     except Exception as error:  # pip has failed, or what it has installed cannot be imported: the log says more
         logging.exception("SparseSeg could not install PyTorch.")
         raise InputError(
@@ -87,7 +103,12 @@ def _installPackages(packages: list[str]) -> None:
     from slicer.packaging import pip_ensure  # the wheel slicer-core has none
 
     try:
-        pip_ensure(packages, requester="SparseSeg")
+        with tempfile.TemporaryDirectory(prefix="SparseSeg-") as folder:
+            constraints = Path(folder) / "constraints.txt"
+            found = {name: _version(name) for name in KEPT}
+            lines = [f"{name}=={version}\n" for name, version in found.items() if version]
+            constraints.write_text("".join(lines), encoding="utf-8")
+            pip_ensure(packages, constraints=constraints, requester="SparseSeg")
     except RuntimeError as error:  # the user has declined
         raise InputError(
             "no_packages",
@@ -100,3 +121,11 @@ def _installPackages(packages: list[str]) -> None:
             _("The Python packages {names} could not be installed.").format(names=", ".join(packages)),
             _("Check the internet connection; the documentation says how to install without one."),
         ) from error
+
+
+def _version(package: str) -> str:
+    """Of a package as it is installed, "" where that is not known."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,7 +145,37 @@ def test_who_declines_to_install_torch_or_cannot_is_told_and_gets_on_later(
     assert "PyTorch could not be installed: Command 'pip'" in message(a_window_to_propagate)
     startPropagation(a_window_to_propagate)
     assert a_window_to_propagate.jobRunner.isRunning()
-    assert asked == [(True, ">=2.1")] * 3
+    assert asked == [(True, ">=2.4.1")] * 3
+
+
+def test_a_torch_that_is_too_old_is_named_and_the_message_says_how_to_renew_it(
+    a_window_to_propagate, tmp_path, monkeypatch
+):
+    notes = tmp_path / "torch-2.1.0.dist-info/METADATA"
+    notes.parent.mkdir()
+    notes.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    startPropagation(a_window_to_propagate)
+    assert "PyTorch 2.1.0 is too old: 2.4.1 or later is needed." in message(a_window_to_propagate)
+    assert "uninstall PyTorch, restart Slicer and install it again" in message(a_window_to_propagate)
+
+
+def test_packages_are_installed_beside_what_is_there_which_stays_as_it_is(a_window, monkeypatch):
+    from SparseSegLib.dependencies import ensureDependencies
+
+    installed = []
+
+    def pip_install(packages, constraints, **_):
+        installed.append((packages, Path(constraints).read_text().split()))
+
+    answering(monkeypatch, True)
+    monkeypatch.setitem(slicer.packaging.pip_ensure.__globals__, "pip_install", pip_install)
+    monkeypatch.setattr(type(slicer.app), "testingEnabled", lambda self: False)
+    ensureDependencies("nothing-like-this")
+    [(packages, kept)] = installed
+    assert packages == ["nothing-like-this"]
+    assert [line.split("==")[0] for line in kept] == ["torch", "numpy", "scipy", "SimpleITK"]
+    assert f"torch=={metadata.version('torch')}" in kept
 
 
 @pytest.mark.parametrize("left", ["torch/lib/libtorch.so", "torch/__init__.py"], ids=["empty", "without its parts"])
