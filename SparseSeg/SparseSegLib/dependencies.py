@@ -30,7 +30,7 @@ def ensureDependencies(*more: str) -> None:
 
 
 def checkTorch() -> None:
-    """Raises InputError unless PyTorch is there, whole and new enough; asks and installs nothing, as scripts want it."""
+    """Raises InputError unless PyTorch is there, whole and new enough; asks and installs nothing: for scripts."""
     state = torchState()
     if state == "missing":
         raise InputError(

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 try:
     import typer
 
-    from .commands import finish, refuse_to_replace, run_as_job, settings_of
+    from .commands import finish, refuse_to_replace, refuse_to_replace_report, run_as_job, settings_of
 except ModuleNotFoundError as error:
     raise SystemExit(f"The command line needs the package {error.name}: pip install typer rich") from error
 
@@ -151,6 +151,7 @@ def evaluate(
     pseudo_cohort: Annotated[
         Path | None, typer.Option(help="The cohort that it was trained on, if that is not the reference.")
     ] = None,
+    replace: Replace = False,
     more: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -158,6 +159,7 @@ def evaluate(
     folders = {"compare": compare, "pseudo_labels": pseudo_labels, "pseudo_cohort": pseudo_cohort}
 
     def work(reporter: Reporter) -> dict:
+        refuse_to_replace_report(out, replace)
         settings = settings_of(more, **{name: str(path.absolute()) for name, path in folders.items() if path})
         return run_as_job("evaluate", settings, reporter, predictions=predictions, reference=reference, out=out)
 

@@ -17,6 +17,7 @@ from .console import ConsoleReporter
 from .errors import InputError
 from .jobs import run_job, supervise
 from .reporting import JsonReporter, Reporter, control_c, json_stdout, json_values
+from .web_page import REPORT
 
 
 def run_as_job(kind: str, settings: dict, reporter: Reporter, **arguments: Any) -> dict:
@@ -50,6 +51,15 @@ def refuse_to_replace(out: Path, replace: bool) -> None:
         "holds a cohort or earlier results": (out / FILE_NAME).is_file(),
         "holds labels": any((out / LABELS_FOLDER).glob("*.nrrd")),
     }
+    _refuse(out, states, replace)
+
+
+def refuse_to_replace_report(out: Path, replace: bool) -> None:
+    """Raises InputError ("results_exist") if ``out`` is a file, or a folder with a report, and not to be replaced."""
+    _refuse(out, {"is there": out.is_file(), "holds a report": (out / REPORT).is_file()}, replace)
+
+
+def _refuse(out: Path, states: dict[str, bool], replace: bool) -> None:
     for state, there in states.items():
         if there and not replace:
             advice = "Choose another name, or add --replace to write over it."

@@ -18,7 +18,7 @@ from .report import report_page
 from .reporting import Reporter, TimeLeft
 from .scores import METRICS, CaseScores, rows_of, summarize, to_csv
 from .settings import CheckedSettings
-from .web_page import pictures_or_none
+from .web_page import REPORT, pictures_or_none
 
 SCHEMA = 1
 
@@ -71,7 +71,7 @@ def evaluate(
     reporter.progress("report", 0)
     make_pictures = partial(_pictures, truth, predicted, cases, settings, reporter)
     pictures = pictures_or_none(make_pictures, reporter) if settings.pictures else []
-    report = out / "report.html"
+    report = out / REPORT
     write_text(report, report_page(cases, labels, content, pictures))
     reporter.progress("report", 1)
     return {

@@ -15,6 +15,8 @@ from .reporting import Reporter
 if TYPE_CHECKING:
     from .pictures import Picture
 
+REPORT = "report.html"  # its name in the folder of results
+
 
 def page(title: str, body: str) -> str:
     """The page; ``body`` is HTML, of which tables of class "sortable" sort by a click on their headings."""

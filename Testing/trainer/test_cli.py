@@ -75,7 +75,8 @@ def test_a_mistake_gets_one_sentence_and_status_2(arguments, sentence):
 
 def test_what_is_there_already_is_replaced_only_on_request(tiny_cohort, tmp_path):
     cohort, labels, label = tmp_path / "own", tmp_path / "drawn", tmp_path / "corrected.nrrd"
-    files = [cohort / "cohort.csv", labels / "labels/case0.nrrd", label]
+    report = tmp_path / "measured"
+    files = [cohort / "cohort.csv", labels / "labels/case0.nrrd", label, report / "report.html"]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("work of hours")
@@ -88,6 +89,7 @@ def test_what_is_there_already_is_replaced_only_on_request(tiny_cohort, tmp_path
         (["propagate", "--image", case.image, "--label", case.label], label),
         (["export", case.label], label),
         (["suggest", tiny_cohort, "--budget", "1"], label),
+        (["evaluate", tiny_cohort, "--reference", tiny_cohort], report),
     ]:
         result = sparseseg(*command, "--out", out)
         assert result.returncode == 2, command

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..files import write_text
 from ..labels import read_labels
 from ..reporting import Reporter
-from ..web_page import pictures_or_none
+from ..web_page import REPORT, pictures_or_none
 from .cells import Cell, cells_of
 from .cohorts import DataFolder
 from .failures import failure_of, keep_failure, read_failure
@@ -62,10 +62,10 @@ def benchmark(
     write_tables([section.tables for section in sections], out / "tables")
     write_cases(out / "cases.csv", every, out)
     write_figures([picture for section in sections for picture in section.pictures], out / "figures")
-    write_text(out / "report.html", benchmark_page(read, sections, every, _failures(every, failed, out), out))
+    write_text(out / REPORT, benchmark_page(read, sections, every, _failures(every, failed, out), out))
     reporter.progress("report", 1)
     done = sum(cell.is_done(out) for cell in every)
-    return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / "report.html"))
+    return summary_of(done, failed, trainings=f"{done} of {len(every)} done", report=str(out / REPORT))
 
 
 def _check_device(name: str) -> None:

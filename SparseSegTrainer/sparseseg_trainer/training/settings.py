@@ -83,7 +83,8 @@ class Volumetric:
 
 @dataclass(frozen=True)
 class TrainSettings(CheckedSettings):
-    """What and how to train. ``None`` means: as the preset has it (``resolving.resolve`` fills it in).
+    """What and how to train. ``None`` means: as the preset has it (``resolving.resolve`` fills it in). A group that
+    is given (``Consistency``, say) replaces the preset's whole group.
 
     Constants named in osman2024 keep their names: K1, K2 and alpha_f of eq. 3, gamma of eq. 2, beta, gamma_certain and
     gamma_uncertain of eq. 6-7.
