@@ -118,7 +118,7 @@ def choose_grid(
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
     spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
     if region:
-        large = extent / spacing
+        large = np.array(region) / spacing
     else:
         grid = CohortGrid(spacing)
         working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def read_file(path: Path, name: str) -> bytes:
         raise InputError(
             "no_model", f"There is no model at {path}: {what}.", "Choose a model folder or a .sparseseg file."
         ) from error
-    except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise not_a_model(path, f"{name} cannot be read from it") from error
 
 
@@ -107,12 +108,12 @@ def _info(path: Path, content: bytes) -> ModelInfo:
             raise not_a_model(path, "it is of another kind")
         info = from_dict(ModelInfo, values)
         info.network.check()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise not_a_model(path, f"model.json is not as it should be ({error})") from error
     except InputError as error:
         if error.code in ("model_too_new", "not_a_model"):
             raise
-        raise not_a_model(path, error.message) from error
+        raise not_a_model(path, error.message.rstrip(".")) from error
     _check_sense(path, info)
     return info
 

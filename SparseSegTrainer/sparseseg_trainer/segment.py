@@ -18,7 +18,7 @@ from .cohort_grid import CohortGrid, match_brightness, pad, padded_shape, uncrop
 from .devices import choose_device
 from .errors import InputError
 from .files import bare_name, csv_text, write_text
-from .labels import Label
+from .model_info import ModelInfo
 from .models import Model, load_model
 from .prediction import probabilities, smooth_along_slices, volume_probabilities
 from .reporting import Reporter
@@ -73,7 +73,7 @@ def segment(
         labels = segment_volume(volume, loaded, settings, out / "probabilities", reporter)
         path = label_path(out, case)
         write_label(path, from_slices(labels, volume.axis), volume.geometry, info.labels)
-        rows.extend(_volumes(volume, labels, info.labels, reporter))
+        rows.extend(_volumes(volume, labels, info, reporter))
         done.append(replace(volume.case, label=path))
 
     def write() -> dict:
@@ -129,6 +129,11 @@ def segment_volume(
         labels = fill_holes(labels)
     if settings.largest_component:
         labels = keep_largest(labels)
+    if _reaches_edge(labels, probability.shape[2:], model.info.region):
+        reporter.warn(
+            f"Case {volume.case.name}: what was found reaches the edge of what the model looks at, the middle of each "
+            "slice, and may go on beyond. Look there, or train with region=whole."
+        )
     if settings.probabilities:
         for number, label in enumerate(model.info.labels, 1):
             soft = resample_slices(probability[:, number], full)
@@ -147,23 +152,24 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     info = model.info
     count, rows, columns = volume.image.shape
     size = CohortGrid(info.spacing, field_of_view=info.field_of_view).size(rows, columns, volume.spacing[1:])
-    region = info.region or size
-    seen = uncropped(size, region)
+    seen = uncropped(size, info.region or size)
     chunks = [resample_slices(volume.image[window], size)[:, *seen] for window in _windows(count)]
     image = match_brightness(np.concatenate(chunks), info.brightness)
     found = _predicted(image, volume.spacing[0], model, settings.flips, reporter)
-    if _reaches_edge(found, [have > see for have, see in zip(size, region, strict=True)]):
-        reporter.warn(
-            f"Case {volume.case.name}: what was found reaches the edge of what the model looks at, the middle of each "
-            "slice, and may go on beyond. Look there, or train with region=whole."
-        )
     return unpad(smooth_along_slices(found, settings.smoothing / volume.spacing[0]), size)
 
 
-def _reaches_edge(probability: np.ndarray, cropped: Sequence[bool]) -> bool:
-    """Whether a class is the most probable one at an edge beyond which rows or columns were ``cropped``."""
-    edges = [np.take(probability, (0, -1), 2 + axis) for axis in (0, 1) if cropped[axis]]
-    return any((edge[:, 1:] > edge[:, :1]).any() for edge in edges)
+def _reaches_edge(labels: np.ndarray, size: Sequence[int], region: tuple[int, int] | None) -> bool:
+    """Whether ``labels`` (slice, row, column) have something at an edge of what a model looks at.
+
+    That is a ``region`` of slices which have that ``size`` on its grid; rows or columns beyond it are cropped.
+    """
+    for axis, inside in enumerate(uncropped(size, region or size), 1):
+        have, count = size[axis - 1], labels.shape[axis]
+        edges = [int((line + 0.5) * count / have) for line in (inside.start, inside.stop - 1)]
+        if inside.stop - inside.start < have and labels.take(edges, axis).any():
+            return True
+    return False
 
 
 def _predicted(image: np.ndarray, slice_spacing: float, model: Model, flips: bool, reporter: Reporter) -> np.ndarray:
@@ -192,14 +198,15 @@ def _windows(count: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, count))
 
 
-def _volumes(volume: SparseVolume, values: np.ndarray, labels: Sequence[Label], reporter: Reporter) -> list[list[str]]:
-    """Case, label and ml of each of the ``labels``; the user is told of those of which nothing was found."""
-    found = [(label.name, (values == label.value).sum()) for label in labels]  # voxels
+def _volumes(volume: SparseVolume, values: np.ndarray, info: ModelInfo, reporter: Reporter) -> list[list[str]]:
+    """Case, label and ml of each of the model's labels; the user is told of those of which nothing was found."""
+    found = [(label.name, (values == label.value).sum()) for label in info.labels]  # voxels
     missing = [name for name, count in found if not count]
     if missing:
         reporter.warn(
             f"Case {volume.case.name}: nothing of {', '.join(missing)} was found. Look whether the volume shows it, "
             "and as the volumes do that the model has learned from; if so, draw a slice and propagate."
+            + (" The model looks at the middle of each slice alone." if info.region else "")
         )
     milliliters = math.prod(volume.spacing) / 1000
     return [[volume.case.name, name, f"{count * milliliters:.3f}"] for name, count in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 
@@ -68,7 +68,7 @@ def _converted(name: str, value, hint):
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, to_dict(value) if isinstance(value, hint) else value)
     if hint is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
             return float(value)
         raise _bad_value(name, value, "a number")
     # bool is a subclass of int, so compare types instead of using isinstance

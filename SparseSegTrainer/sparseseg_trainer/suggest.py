@@ -198,12 +198,12 @@ def _compared(image: np.ndarray, side: int) -> np.ndarray:
 def _expected_errors(volume: SparseVolume, model: Model, absent: np.ndarray, reporter: Reporter) -> list[np.ndarray]:
     """The area in mm² that the model expects to have wrong across each slice, each row and each column of the image.
 
-    That is 1 - its largest probability, summed up; nothing is wrong on ``absent`` slices.
+    That is 1 - its largest probability, summed up; nothing is wrong on ``absent`` slices, nor beyond what it looks at.
     """
     info = model.info
     settings = SegmentSettings(flips=info.flips, largest_component=False, smoothing=info.smoothing)
     probability = predict_volume(volume, model, settings, reporter)
-    error, found = 1 - probability.max(1), []
+    error, found = probability.sum(1) - probability.max(1), []  # 0 beyond what the model looks at
     error[absent] = 0
     spacing = np.array([volume.spacing[0], *info.spacing])
     for dimension, count in enumerate(volume.image.shape):

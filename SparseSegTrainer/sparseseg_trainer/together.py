@@ -35,7 +35,7 @@ def learn_together(
 ) -> nn.Module:
     """A network that has learned from all the volumes; each function reads one of them. Raises ``Cancelled``."""
     volumes = [volumes[index] for index in evenly(np.arange(len(volumes)), MOST)]
-    slices = _all_slices(volumes)
+    slices = _all_slices(volumes, reporter)
     network = refinement_network(slices.classes, device, seed)
     generator, left = torch.Generator().manual_seed(seed), TimeLeft()
     for number in range(LESSONS):
@@ -57,18 +57,25 @@ def refined_together(network: nn.Module, volume: CarriedVolume) -> tuple[Tensor,
     return volume.joined(found, CARRIED_SHARE), volume.agreed(found)
 
 
-def _all_slices(volumes: Sequence[Callable[[], CarriedVolume]]) -> Slices:
-    """The slices of all volumes one after the other, brought to one size by a border that counts not."""
-    images, labels, drawn, absent, trust = [], [], [], [], []
+def _all_slices(volumes: Sequence[Callable[[], CarriedVolume]], reporter: Reporter) -> Slices:
+    """The slices of all volumes one after the other, brought to one size by a border that counts not.
+
+    Carried labels of a volume that misses a class which others show are not learned from.
+    """
+    images, labels, drawn, absent, confidence, missing = [], [], [], [], [], []
     for volume in (read() for read in volumes):
+        reporter.check_cancelled()
         images.append(volume.slices.cpu())
         labels.append(training_labels(volume.probability).cpu())
         drawn.append(volume.drawn_slices)
         absent.append(volume.absent)
-        trust.append(volume.confidence**TRUST * (not volume.missing))
+        confidence.append(volume.confidence)
+        missing.append(set(volume.missing))
     size = tuple(max(sides) for sides in zip(*(image.shape[1:] for image in images), strict=True))
     images = torch.cat([_padded(image, size) for image in images])
     labels = torch.cat([_padded_label(label, size) for label in labels])
+    nowhere = set.intersection(*missing)
+    trust = [own**TRUST * (without <= nowhere) for own, without in zip(confidence, missing, strict=True)]
     return Slices(images, labels, *(torch.cat(parts) for parts in (drawn, absent, trust)), volume.classes)
 
 

@@ -62,6 +62,19 @@ def test_a_packed_model_holds_no_picture_and_no_name_of_a_case(model, tmp_path):
     assert (info.training, info.figures) == ({"seconds": 3}, {"dice": 0.8})
 
 
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_packed_model_that_was_damaged_on_its_way_is_refused(model, tmp_path, name):
+    path = tmp_path / "one.sparseseg"
+    pack_model(model, path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(name).header_offset + 100
+    content = bytearray(path.read_bytes())
+    content[start : start + 60] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a usable"):
+        load_model(path)
+
+
 def test_paths_in_a_packed_model_are_never_used(model, tmp_path):
     pack_model(model, tmp_path / "one.sparseseg")
     with zipfile.ZipFile(tmp_path / "one.sparseseg", "a") as archive:
@@ -139,7 +152,10 @@ def test_a_description_that_does_not_fit_is_refused(model, changes):
     assert caught.value.code == "not_a_model"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', "\xff"])
+DEEP, HUGE = '{"schema": ' + 100_000 * "[", '{"schema": 3, "kind": "segmentation", "brightness": 1' + 400 * "0" + "}"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', "\xff", DEEP, HUGE])
 def test_a_damaged_description_is_refused(model, text):
     (model / "model.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="not a usable"):

@@ -19,7 +19,7 @@ from sparseseg_trainer.model_info import ModelInfo, read_info
 from sparseseg_trainer.models import Model
 from sparseseg_trainer.network_shape import NetworkShape, Orthogonal, Overview
 from sparseseg_trainer.reporting import Reporter
-from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment
+from sparseseg_trainer.segment import SegmentSettings, predict_volume, segment, segment_volume
 from sparseseg_trainer.segmentation_network import build_network
 from sparseseg_trainer.training import region
 from sparseseg_trainer.training.data import prepare
@@ -66,19 +66,21 @@ def test_the_longer_the_volume_the_farther_aside_the_structure_may_lie_unless_it
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(*[st.integers(0, 150)] * 2, *[st.integers(1, 50)] * 2), min_size=1, max_size=3))
+@given(st.lists(st.tuples(*[st.integers(0, 150)] * 2, *[st.integers(1, 50)] * 4), min_size=1, max_size=5))
 def test_all_that_is_drawn_lies_in_the_part_that_is_seen(tmp_path, boxes):
     cases = []
-    for number, (row, column, rows, columns) in enumerate(boxes):
-        label = np.zeros((3, 200, 200), np.uint8)
+    for number, (row, column, rows, columns, *beside) in enumerate(boxes):  # slices of several sizes
+        label = np.zeros((3, row + rows + 3 * beside[0], column + columns + 3 * beside[1]), np.uint8)
         label[1, row : row + rows, column : column + columns] = 1
         case = Case(f"case{number}", tmp_path / f"i{number}.nrrd", tmp_path / f"l{number}.nrrd", (1,))
-        geometry = replace(GEOMETRY, size=(200, 200, 3))
+        geometry = replace(GEOMETRY, size=tuple(reversed(label.shape)))
         write_image(case.image, label.astype(np.int16), geometry)
         write_label(case.label, label, geometry)
         cases.append(case)
     write_cohort(tmp_path / "cohort", cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
     data = prepare(read_cohort(tmp_path / "cohort"), tmp_path / "data", 0, Reporter(), region="drawn")
+    if not data.grid.partial:  # then large slices lose their border
+        return
     assert [int((data.labels[number] > 0).sum()) for number in data.drawn] == [box[2] * box[3] for box in boxes]
 
 
@@ -114,10 +116,28 @@ def test_networks_answer_to_a_part_of_a_slice_as_if_there_were_no_more_and_who_m
     info = ModelInfo(shape, (Label(1, "structure", (0.9, 0.6, 0.0)),), (0.9, 0.9))
     torch.manual_seed(0)
     network, how = build_network(shape).eval(), SegmentSettings(flips=False, smoothing=1.0)
+    of_part, of_whole = Model(network, replace(info, region=(32, 28))), Model(network, info)
+    answer = predict_volume(whole, of_part, how, Reporter())
+    assert np.allclose(answer[:, :, 9:41, 20:48], predict_volume(part, of_whole, how, Reporter()))
     told, not_told = Warnings(), Warnings()
-    answer = predict_volume(whole, Model(network, replace(info, region=(32, 28))), how, told)
-    assert np.allclose(answer[:, :, 9:41, 20:48], predict_volume(part, Model(network, info), how, not_told))
+    segment_volume(whole, of_part, how, tmp_path, told)
+    segment_volume(part, of_whole, how, tmp_path, not_told)
     [message] = told.messages  # the network, which has learned nothing, finds something everywhere
     assert message.startswith("Case volume: what was found reaches the edge") and not not_told.messages
     answer[:, :, 9:41, 20:48] = 0
     assert not answer.any()
+
+
+def test_who_keeps_a_case_aside_that_is_drawn_beyond_the_part_that_is_seen_is_told(tmp_path):
+    grid = grid_of(bordered_cohort(tmp_path, (1.0,) * 3, (BORDER,)))
+    image, label = (np.pad(array, ((0, 0), (2 * BORDER, 0), (2 * BORDER, 0))) for array in ellipsoid_volume(0))
+    geometry = replace(GEOMETRY, size=tuple(reversed(image.shape)))
+    case = Case("corner", tmp_path / "image.nrrd", tmp_path / "label.nrrd", (7,))
+    write_image(case.image, image, geometry)
+    write_label(case.label, label, geometry)
+    write_cohort(tmp_path / "aside", [case], [Label(1, "structure", (0.9, 0.6, 0.0))])
+    told = Warnings()
+    prepare(read_cohort(tmp_path / "aside"), tmp_path / "data", 0, told, grid)
+    [message] = told.messages
+    assert message.startswith("Case corner: ") and "of what is drawn lies beyond the part" in message
+    assert message.endswith("Train with region=whole.")

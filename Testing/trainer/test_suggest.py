@@ -209,9 +209,9 @@ def test_a_budget_for_each_volume_counts_the_slices_of_all_its_planes(tiny_cohor
 def test_the_area_expected_to_be_wrong_is_summed_up_across_each_axis(files, monkeypatch):
     volume = load_case(one_case(files))  # 14 slices of 32 x 28, voxels of 3 x 0.9 x 0.9 mm
     probability = np.zeros((14, 2, 16, 28), np.float32)  # of a model whose rows are 1.8 mm
-    probability[:, 0] = 1
+    probability[:, 0, :, :20] = 1  # which looks at 20 columns
     probability[5:7, 0, 4:8, 10], probability[5:7, 1, 4:8, 10] = 0.75, 0.25
-    probability[0] = 0.5
+    probability[0, :, :, :20] = 0.5
     monkeypatch.setattr(suggesting, "predict_volume", lambda *_: probability)
     model = SimpleNamespace(info=SimpleNamespace(flips=False, smoothing=0.0, spacing=(1.8, 0.9)))
     slices, rows, columns = suggesting._expected_errors(volume, model, np.arange(14) < 1, Reporter())

@@ -150,7 +150,7 @@ def test_what_was_carried_comes_back_from_its_file(tmp_path):
 
 def test_volumes_of_several_sizes_are_learned_from_and_what_is_added_to_them_is_not(short_lessons):
     volumes = [carried(32, 48), carried(48, 32, slices=6)]
-    slices = together._all_slices([lambda volume=volume: volume for volume in volumes])
+    slices = together._all_slices([lambda volume=volume: volume for volume in volumes], Reporter())
     assert slices.images.shape == slices.labels.shape == (10, 48, 48)
     assert torch.equal(slices.labels[:4, :32], training_labels(volumes[0].probability))
     assert (slices.labels[:4, 32:] > UNCERTAIN).all() and (slices.labels[4:, :, 32:] > UNCERTAIN).all()
@@ -165,8 +165,26 @@ def test_carried_labels_have_no_say_about_a_class_that_was_not_drawn(short_lesso
     found = torch.tensor([0.1, 0.0, 0.9]).view(1, 3, 1, 1).expand(4, 3, 16, 16)
     assert volume.missing == [2]
     assert (volume.joined(found, 0.5)[2:, 2] > 0.8).all()
-    slices = together._all_slices([lambda: volume, lambda: carried(16, 16)])
+    slices = together._all_slices([lambda: volume, lambda: carried(16, 16)], Reporter())
     assert not slices.trust[:4].any() and slices.trust[4:].all()
+    assert together._all_slices([lambda: volume], Reporter()).trust.all()  # a class that nobody has drawn counts not
+
+
+def test_a_cohort_can_be_cancelled_while_it_is_read():
+    read = []
+
+    class Stop(Reporter):
+        def check_cancelled(self):
+            if read:
+                raise Cancelled
+
+    def reader():
+        read.append(1)
+        return carried(16, 16)
+
+    with pytest.raises(Cancelled):
+        together.learn_together([reader] * 4, torch.device("cpu"), 0, Stop())
+    assert len(read) < 4
 
 
 def test_a_large_cohort_is_learned_from_in_part(monkeypatch, short_lessons):

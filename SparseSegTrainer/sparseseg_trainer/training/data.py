@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..case_loop import run_cases, some_left
 from ..cohort import Case, CaseFailure, Cohort
-from ..cohort_grid import SIZE_PERCENTILE, CohortGrid, placed, to_working_grid
+from ..cohort_grid import SIZE_PERCENTILE, CohortGrid, pad, placed, to_working_grid
 from ..errors import InputError
 from ..files import whole_file, write_text
 from ..reporting import Reporter
@@ -27,6 +27,7 @@ from .measuring import measure
 from .memory import resident_bytes
 
 MAX_CLASSES = 100
+LOST = 0.02  # of what is drawn on a case: the user is told of more
 IMAGES, LABELS = "images.raw", "labels.raw"  # the stacks, byte after byte
 SCHEMA = 7  # of the cache, part of its fingerprint
 
@@ -234,8 +235,10 @@ def _appender(
         volume = load_case(case, need_label)
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
         image = to_working_grid(volume.image, entry.size, grid)
-        label = working_label(volume, entry.size, grid.shape)
-        if entry.labelled and not label.any():
+        drawn = working_label(volume, entry.size, entry.size)
+        label = pad(drawn, grid.shape)
+        _warn_of_loss(case.name, np.count_nonzero(drawn), np.count_nonzero(label), grid, reporter)
+        if entry.labelled and not drawn.any():
             reporter.warn(
                 f"Case {case.name}: nothing of what is drawn is left at {grid.spacing[0]:.2g} x {grid.spacing[1]:.2g} "
                 "mm a pixel. Train with more pixels (the setting pixels; 0: as acquired)."
@@ -245,6 +248,16 @@ def _appender(
         return entry
 
     return append
+
+
+def _warn_of_loss(case: str, drawn: int, left: int, grid: CohortGrid, reporter: Reporter) -> None:
+    """Tells of a case of whose ``drawn`` pixels fewer are ``left``, for the networks see a part of its slices alone."""
+    if left < (1 - LOST) * drawn:
+        advice = "Train with region=whole." if grid.partial else "Crop the volume around the structure."
+        reporter.warn(
+            f"Case {case}: {1 - left / drawn:.0%} of what is drawn lies beyond the part of the slices that the "
+            f"networks see, and is neither learned nor measured. {advice}"
+        )
 
 
 def _describe(volume: SparseVolume, start: int, grid: CohortGrid, spacing) -> PreparedCase:
