@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-EXPONENT = 2.0  # of a taper where nothing speaks for another one
+EXPONENT = 2.5  # of a taper where nothing speaks for another one: an ellipsoid has 2, longish structures more
 EXPONENTS = (1.5, 2.0, 3.0, 5.0)  # among which the image chooses: from an egg's shape to a cylinder's
 
 

@@ -40,7 +40,7 @@ class Lesson:
 
 
 ALONE = Lesson(300, 0.15, 0.15)  # of a volume's own network
-CARRIED_SHARE_ALONE = 0.5  # of the carried labels in the mean of both
+CARRIED_SHARE_ALONE = 0.7  # of the carried labels in the mean of both
 
 
 @dataclass

@@ -4,6 +4,7 @@
 
 Reported on ``names[::5]`` of the sorted case names (``--every 1``: all); ``--development`` measures on the others.
 The method "together" propagates all cases that are measured as one cohort; its seconds are a case's share.
+``--axis`` cuts all volumes along another axis than that of their thickest slices, where structures have other shapes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +91,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=[*METHODS, "together"], choices=[*METHODS, "together"])
     parser.add_argument("--cases", type=int, default=0, help="at most so many, evenly chosen; 0: all")
     parser.add_argument("--every", type=int, default=5)
+    parser.add_argument("--axis", type=int, choices=(0, 1, 2), help="of the slices: the image's i, j or k")
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    others, held_out = held_out_split(cases_of(arguments.data), every=arguments.every)
+    every_case = [replace(case, axis=arguments.axis) for case in cases_of(arguments.data)]
+    others, held_out = held_out_split(every_case, every=arguments.every)
     cases = others if arguments.development else held_out
     if arguments.cases:
         cases = cases[:: max(1, len(cases) // arguments.cases)][: arguments.cases]
@@ -119,7 +123,8 @@ def main() -> None:
     }
     print(json.dumps(summary, indent=1))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    line = {"data": arguments.data.name, "threads": arguments.threads, "development": arguments.development}
+    line = {"data": arguments.data.name, "axis": arguments.axis, "threads": arguments.threads}
+    line |= {"development": arguments.development}
     with arguments.out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"cases": len(results), "summary": summary, "results": results}) + "\n")
 
