@@ -12,6 +12,7 @@ from .slices import resample_slices
 MULTIPLE = 16  # the U-Net halves rows and columns up to four times
 SMALLEST = 32  # rows and columns of the smallest padded slice
 SIZE_PERCENTILE = 75  # larger slices lose their border in training, smaller ones are padded with zeros
+SLACK = 2  # pixels: a slice hardly larger than a multiple of 16 does not cost another 16
 BRIGHTNESS = 0.35  # mean of a volume's intensities
 
 
@@ -117,14 +118,14 @@ def choose_grid(
     finest = np.median(np.array(spacings), 0)
     step = math.sqrt(extent.prod() / pixels) if pixels else 0.0
     spacing = (max(float(finest[0]), step), max(float(finest[1]), step))
-    if region:
-        large = np.array(region) / spacing
-    else:
-        grid = CohortGrid(spacing)
-        working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
-        large = np.percentile(working, SIZE_PERCENTILE, axis=0)
-    # 2 pixels of slack: a slice hardly larger than a multiple of 16 does not cost another 16
-    return CohortGrid(spacing, padded_shape(large - 2), field_of_view, region is not None)
+    grid = CohortGrid(spacing)
+    working = [grid.size(*size, own) for size, own in zip(sizes, spacings, strict=True)]
+    large = np.array(region) / spacing if region else np.percentile(working, SIZE_PERCENTILE, axis=0)
+    large -= SLACK
+    if region:  # along an axis that structures fill nothing of any slice may be lost
+        longest = np.max(working, 0)
+        large = np.where(large < longest - 2 * SLACK, large, longest)
+    return CohortGrid(spacing, padded_shape(large), field_of_view, region is not None)
 
 
 def padded_shape(size) -> tuple[int, int]:

@@ -33,7 +33,8 @@ class ModelInfo:
     spacing: tuple[float, float]  # mm (row, column) of the slices that the network sees
     # Side in mm (of a square of the same area) that every slice is taken to have, whatever its file says
     field_of_view: float | None = None
-    region: tuple[int, int] | None = None  # rows and columns around a slice's center that are looked at; None: all
+    # Rows and columns around a slice's center that are looked at; None: all
+    region: tuple[int | None, int | None] | None = None
     axis: int | None = None  # slice axis of volumes, None: that of largest spacing
     brightness: float = BRIGHTNESS  # mean of intensities, after percentiles 0.5 and 99.5 became 0 and 1
     flips: bool = False  # average over mirrored slices
@@ -124,7 +125,7 @@ def _check_sense(path: Path, info: ModelInfo) -> None:
         "labels": len(set(values)) == len(values) == info.network.classes and all(0 < v < 65536 for v in values),
         "spacing": all(0.001 < side < 1000 for side in info.spacing),
         "field_of_view": info.field_of_view is None or 0.001 < info.field_of_view < 100_000,
-        "region": info.region is None or all(0 < side < 100_000 for side in info.region),
+        "region": info.region is None or all(side is None or 0 < side < 100_000 for side in info.region),
         "axis": info.axis in (None, 0, 1, 2),
         "brightness": 0 < info.brightness < 1,
         "smoothing": 0 <= info.smoothing <= 1000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +129,8 @@ def segment_volume(
         labels = fill_holes(labels)
     if settings.largest_component:
         labels = keep_largest(labels)
-    if _reaches_edge(labels, probability.shape[2:], model.info.region):
+    size = probability.shape[2:]
+    if _reaches_edge(labels, size, _seen(size, model.info)):
         reporter.warn(
             f"Case {volume.case.name}: what was found reaches the edge of what the model looks at, the middle of each "
             "slice, and may go on beyond. Look there, or train with region=whole."
@@ -152,19 +153,24 @@ def predict_volume(volume: SparseVolume, model: Model, settings: SegmentSettings
     info = model.info
     count, rows, columns = volume.image.shape
     size = CohortGrid(info.spacing, field_of_view=info.field_of_view).size(rows, columns, volume.spacing[1:])
-    seen = uncropped(size, info.region or size)
+    seen = _seen(size, info)
     chunks = [resample_slices(volume.image[window], size)[:, *seen] for window in _windows(count)]
     image = match_brightness(np.concatenate(chunks), info.brightness)
     found = _predicted(image, volume.spacing[0], model, settings.flips, reporter)
     return unpad(smooth_along_slices(found, settings.smoothing / volume.spacing[0]), size)
 
 
-def _reaches_edge(labels: np.ndarray, size: Sequence[int], region: tuple[int, int] | None) -> bool:
-    """Whether ``labels`` (slice, row, column) have something at an edge of what a model looks at.
+def _seen(size: tuple[int, int], info: ModelInfo) -> tuple[slice, slice]:
+    """The rows and columns that a model looks at of slices which have that ``size`` on its grid."""
+    return uncropped(size, [limit or side for limit, side in zip(info.region or size, size, strict=True)])
 
-    That is a ``region`` of slices which have that ``size`` on its grid; rows or columns beyond it are cropped.
+
+def _reaches_edge(labels: np.ndarray, size: tuple[int, int], seen: tuple[slice, slice]) -> bool:
+    """Whether ``labels`` (slice, row, column) have something at an edge of what a model has ``seen``.
+
+    These are rows and columns of slices which have that ``size`` on its grid.
     """
-    for axis, inside in enumerate(uncropped(size, region or size), 1):
+    for axis, inside in enumerate(seen, 1):
         have, count = size[axis - 1], labels.shape[axis]
         edges = [int((line + 0.5) * count / have) for line in (inside.start, inside.stop - 1)]
         if inside.stop - inside.start < have and labels.take(edges, axis).any():

@@ -137,6 +137,8 @@ def test_cut_weights_are_refused(model, keep):
         {"axis": -1},
         {"brightness": 0.0},
         {"smoothing": -1.0},
+        {"region": [0, None]},
+        {"region": [48]},
         {"network": asdict(SHAPE) | {"stride": 3}},
         {"training": 3},
         {"unknown": 1},

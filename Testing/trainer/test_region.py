@@ -84,6 +84,28 @@ def test_all_that_is_drawn_lies_in_the_part_that_is_seen(tmp_path, boxes):
     assert [int((data.labels[number] > 0).sum()) for number in data.drawn] == [box[2] * box[3] for box in boxes]
 
 
+def test_along_an_axis_that_structures_fill_longer_volumes_are_seen_whole(tmp_path):
+    cases = []
+    for number, columns in enumerate((60, 60, 100, 160)):  # the last one is new
+        label = np.zeros((5, 96, columns), np.uint8)
+        label[1:4, 44:52] = 1
+        image = 900 * label.astype(np.int16) + np.random.default_rng(number).integers(0, 99, label.shape, np.int16)
+        case = Case(f"case{number}", tmp_path / f"i{number}.nrrd", tmp_path / f"l{number}.nrrd", (2,))
+        geometry = replace(GEOMETRY, size=tuple(reversed(label.shape)))
+        write_image(case.image, image, geometry)
+        write_label(case.label, label, geometry)
+        cases.append(case)
+    write_cohort(tmp_path / "cohort", cases[:3], [Label(1, "structure", (0.9, 0.6, 0.0))])
+    how = TrainSettings("central_only", "fast", width=4, baseline_epochs=1, steps=1, orthogonal_epochs=0)
+    train(tmp_path / "cohort", tmp_path / "model", how)
+    rows, columns = read_info(tmp_path / "model").region
+    assert rows < 96 and columns is None
+    assert "mm x all (rows x columns)" in (tmp_path / "model/README.md").read_text()
+    segment([cases[3].image], tmp_path / "model", tmp_path / "out", SegmentSettings(probabilities=True))
+    seen = read_image(tmp_path / "out/probabilities/i3_1.nrrd").array > 0
+    assert seen.any((0, 1)).all() and not seen.any((0, 2)).all()
+
+
 def test_a_model_finds_the_structure_where_it_has_learned_to_look_and_nothing_beyond(tmp_path):
     folder = bordered_cohort(tmp_path, (1.0,) * 3, (BORDER,))
     how = TrainSettings("central_only", "fast", width=8, baseline_epochs=10, steps=20, orthogonal_epochs=0)
@@ -91,7 +113,7 @@ def test_a_model_finds_the_structure_where_it_has_learned_to_look_and_nothing_be
     info, content = read_info(tmp_path / "model"), json.loads((tmp_path / "model/model.json").read_text())
     assert content["schema"] == 3 and info.region == grid_of(folder, 14000).shape
     card = (tmp_path / "model/README.md").read_text()
-    assert f"It looks only at {info.region[0] * 0.9:.0f} x {info.region[1] * 0.9:.0f} mm" in card
+    assert f"It looks only at {info.region[0] * 0.9:.0f} mm x {info.region[1] * 0.9:.0f} mm (rows" in card
     image, label = (np.pad(array, ((0, 0), (BORDER,) * 2, (BORDER,) * 2)) for array in ellipsoid_volume(5))
     twice = np.maximum(image, np.roll(image, (BORDER, BORDER), (1, 2)))  # another in the corner
     twice[twice == 0] = np.random.default_rng(0).integers(250, 350, (twice == 0).sum())

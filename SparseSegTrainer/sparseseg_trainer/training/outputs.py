@@ -84,8 +84,9 @@ def _view_note(info: ModelInfo) -> str:
 def _region_note(info: ModelInfo) -> str:
     if not info.region:
         return ""
-    height, width = (side * spacing for side, spacing in zip(info.region, info.spacing, strict=True))
-    return f"""- It looks only at {height:.0f} x {width:.0f} mm (rows x columns) around the center of a slice, where
+    pairs = zip(info.region, info.spacing, strict=True)
+    height, width = (f"{side * spacing:.0f} mm" if side else "all" for side, spacing in pairs)
+    return f"""- It looks only at {height} x {width} (rows x columns) around the center of a slice, where
   what was drawn lay in all volumes that it has learned from. If it may lie elsewhere, train with `region=whole`.
 """
 

@@ -223,7 +223,7 @@ def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures:
         labels=tuple(source.labels),
         spacing=grid.spacing,
         field_of_view=grid.field_of_view,
-        region=grid.shape if grid.partial else None,
+        region=_region(run.data),
         axis=_common_axis(run.data, source),
         brightness=BRIGHTNESS,
         flips=settings.test_flips,
@@ -239,6 +239,15 @@ def _info(run: Run, source: Cohort, network: nn.Module, seconds: float, figures:
         },
         figures=figures,
     )
+
+
+def _region(data: PreparedCohort) -> tuple[int | None, int | None] | None:
+    """Rows and columns that a model looks at: all of those of which no slice learned from has lost some."""
+    if not data.grid.partial:
+        return None
+    sides = enumerate(data.grid.shape)
+    region = tuple(side if any(case.size[axis] > side for case in data.cases) else None for axis, side in sides)
+    return region if any(region) else None
 
 
 def _common_axis(data: PreparedCohort, source: Cohort) -> int | None:
