@@ -15,8 +15,7 @@ from sparseseg_trainer.errors import InputError
 from .translation import tr as _
 
 TORCH = "2.4.1"  # or later, as MONAI asks for
-# MONAI's base package needs NumPy and PyTorch alone; what Slicer bundles is left as it is.
-# Matplotlib draws the pictures of trainings and reports.
+# MONAI's base package needs NumPy and PyTorch alone. Matplotlib draws the pictures of trainings and reports.
 PACKAGES = ["monai>=1.5", "safetensors>=0.4", "psutil>=5.9", "matplotlib>=3.9"]
 KEPT = ("torch", "numpy", "scipy", "SimpleITK")  # stay as they are: pip would replace a PyTorch by that of PyPI
 

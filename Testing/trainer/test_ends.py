@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseseg_trainer.ends import EXPONENT, Taper, likeliest_tapers, shrink_to, tapered, usual_tapers
+from sparseseg_trainer.ends import Taper, likeliest_tapers, shrink_to, tapered, usual_tapers
 
 
 def disk(radius: float, size: int = 32) -> torch.Tensor:
@@ -29,12 +29,12 @@ def test_a_shape_shrinks_to_about_the_wanted_area_and_never_grows(radius, share)
         assert abs((after[1] > 0.45).sum().item() - wanted) <= 0.3 * before[1].sum().item() + 8
 
 
-def test_the_area_falls_by_a_power_of_the_distance_towards_the_absent_slices():
+def test_the_area_falls_as_one_minus_a_power_of_t_towards_the_absent_slices():
     stack = disk(10).expand(11, -1, -1, -1)
     absent = torch.zeros(11, dtype=torch.bool)
     absent[10] = True
     areas = (tapered(stack, [0], usual_tapers([0], absent))[:, 1] > 0.45).sum((1, 2)).float()
-    expected = areas[0] * (1 - (torch.arange(11) / 10) ** EXPONENT)
+    expected = areas[0] * (1 - (torch.arange(11) / 10) ** 2.5)
     # a shape shrinks by whole rings of pixels, the smallest of which holds a sixth of this disk
     assert torch.allclose(areas, expected, atol=areas[0].item() / 6)
 

@@ -14,7 +14,7 @@ from phantoms import Warnings, refusal
 
 import sparseseg_trainer.training.methods.dense_voxnet as dense_voxnet
 from sparseseg_trainer.cohort import Case, load_case, read_cohort, write_cohort
-from sparseseg_trainer.cohort_grid import placed, uncropped, working_lines
+from sparseseg_trainer.cohort_grid import pad, uncropped, working_lines
 from sparseseg_trainer.propagate import PropagateSettings, propagate
 from sparseseg_trainer.reporting import Reporter
 from sparseseg_trainer.sparse_volume import SparseVolume
@@ -88,7 +88,7 @@ def test_a_row_of_the_image_is_shown_by_its_own_rows_of_the_working_grid(count, 
 
 def test_on_a_coarser_grid_a_drawn_row_is_the_row_that_contains_it_and_a_column_has_the_larger_share():
     volume = drawn_volume(12, 8, (1, 4), (2, 5))
-    label = working_label(volume, (4, 4), (16, 16))[:, *placed((4, 4), (16, 16))]
+    label = working_label(volume, (4, 4))
     assert known_lines(volume, (4, 4), (16, 16)) == [(1,), (2,)]
     expected = np.zeros((2, 4, 4), np.uint8)
     expected[:, 1] = 1  # rows 3 to 5 of the image, of which 4 is drawn
@@ -98,7 +98,7 @@ def test_on_a_coarser_grid_a_drawn_row_is_the_row_that_contains_it_and_a_column_
 
 def test_on_a_finer_grid_a_drawn_row_is_all_rows_that_lie_in_it():
     volume = drawn_volume(4, 8, (1, 2), annotated=(1,))
-    label = working_label(volume, (12, 8), (16, 16))[:, *placed((12, 8), (16, 16))]
+    label = working_label(volume, (12, 8))
     assert known_lines(volume, (12, 8), (16, 16)) == [(6, 7, 8), ()]
     assert (label[0, 6:9] == 2).all() and not label[0, :6].any() and not label[0, 9:].any()
     assert label[1, :, 0].tolist() == [1] * 6 + [2] * 6  # a whole drawn slice
@@ -108,7 +108,7 @@ def test_a_row_in_the_border_that_the_working_grid_crops_is_not_known():
     volume = drawn_volume(40, 8, (1, 1), (1, 4), (1, 38), (2, 0))
     assert uncropped((40, 8), (32, 16)) == (slice(4, 36), slice(0, 8))
     assert known_lines(volume, (40, 8), (32, 16)) == [(0,), (0,)]
-    label = working_label(volume, (40, 8), (32, 16))
+    label = pad(working_label(volume, (40, 8)), (32, 16))
     assert label.shape == (2, 32, 16) and (label[:, 0, 4:12] == 1).all() and not label[:, 1:, 5:].any()
 
 

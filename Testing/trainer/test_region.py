@@ -79,9 +79,10 @@ def test_all_that_is_drawn_lies_in_the_part_that_is_seen(tmp_path, boxes):
         cases.append(case)
     write_cohort(tmp_path / "cohort", cases, [Label(1, "structure", (0.9, 0.6, 0.0))])
     data = prepare(read_cohort(tmp_path / "cohort"), tmp_path / "data", 0, Reporter(), region="drawn")
-    if not data.grid.partial:  # then large slices lose their border
-        return
-    assert [int((data.labels[number] > 0).sum()) for number in data.drawn] == [box[2] * box[3] for box in boxes]
+    for case, number, box in zip(data.cases, data.drawn, boxes, strict=True):
+        fits = all(own <= side for own, side in zip(case.size, data.grid.shape, strict=True))
+        if data.grid.partial or fits:  # larger slices lose their border where whole ones are seen
+            assert int((data.labels[number] > 0).sum()) == box[2] * box[3]
 
 
 def test_along_an_axis_that_structures_fill_longer_volumes_are_seen_whole(tmp_path):
@@ -108,7 +109,7 @@ def test_along_an_axis_that_structures_fill_longer_volumes_are_seen_whole(tmp_pa
 
 def test_a_model_finds_the_structure_where_it_has_learned_to_look_and_nothing_beyond(tmp_path):
     folder = bordered_cohort(tmp_path, (1.0,) * 3, (BORDER,))
-    how = TrainSettings("central_only", "fast", width=8, baseline_epochs=10, steps=20, orthogonal_epochs=0)
+    how = TrainSettings("central_only", "fast", width=8, baseline_epochs=15, steps=20, orthogonal_epochs=0)
     train(folder, tmp_path / "model", how)
     info, content = read_info(tmp_path / "model"), json.loads((tmp_path / "model/model.json").read_text())
     assert content["schema"] == 3 and info.region == grid_of(folder, 14000).shape
@@ -122,7 +123,7 @@ def test_a_model_finds_the_structure_where_it_has_learned_to_look_and_nothing_be
     segment([tmp_path / "new.nrrd"], tmp_path / "model", tmp_path / "out", settings)
     found = read_image(tmp_path / "out/labels/new.nrrd").array > 0
     seen = (slice(None), *uncropped(image.shape[1:], info.region))
-    assert 2 * (found & (label > 0)).sum() > 0.5 * (found[seen].sum() + label.sum())
+    assert 2 * (found & (label > 0)).sum() > 0.7 * (found[seen].sum() + label.sum())
     for array in (found, read_image(tmp_path / "out/probabilities/new_1.nrrd").array):
         array[seen] = 0
         assert not array.any()

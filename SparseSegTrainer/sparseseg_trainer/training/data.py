@@ -235,7 +235,7 @@ def _appender(
         volume = load_case(case, need_label)
         entry = _describe(volume, images.tell() // math.prod(grid.shape), grid, spacings[case.name])
         image = to_working_grid(volume.image, entry.size, grid)
-        drawn = working_label(volume, entry.size, entry.size)
+        drawn = working_label(volume, entry.size)
         label = pad(drawn, grid.shape)
         _warn_of_loss(case.name, np.count_nonzero(drawn), np.count_nonzero(label), grid, reporter)
         if entry.labelled and not drawn.any():

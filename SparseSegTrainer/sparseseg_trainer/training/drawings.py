@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..cohort_grid import pad, uncropped, working_lines
+from ..cohort_grid import uncropped, working_lines
 from ..slices import resample_slices
 from ..sparse_volume import SparseVolume
 
 
-def working_label(volume: SparseVolume, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """The drawn classes on the working grid, uint8 (S, *shape); what is unknown is 0.
+def working_label(volume: SparseVolume, size: tuple[int, int]) -> np.ndarray:
+    """The drawn classes on the working grid, uint8 (S, *size); what is unknown is 0.
 
     ``size`` is that of a slice there before padding. Of drawn slices each pixel has the class with the largest share of
     its area. A slice across another axis fills the rows or columns that show it (``working_lines``).
@@ -23,7 +23,7 @@ def working_label(volume: SparseVolume, size: tuple[int, int], shape: tuple[int,
             np.moveaxis(result, dimension, 0)[line] = classes
     if annotated:
         result[annotated] = _by_share(volume.label[annotated], size)
-    return pad(result, shape)
+    return result
 
 
 def known_lines(volume: SparseVolume, size: tuple[int, int], shape: tuple[int, int]) -> list[tuple[int, ...]]:

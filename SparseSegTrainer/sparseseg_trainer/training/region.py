@@ -36,6 +36,6 @@ def drawn_region(
             halves.append(side * found.drawn.reach + margin)
     if not halves:
         return None
-    region, whole = np.minimum(2 * np.max(halves, 0), np.max(sides, 0)), np.median(sides, 0)
+    region, whole = 2 * np.max(halves, 0), np.median(sides, 0)
     worth = np.minimum(region, whole).prod() < WORTH * whole.prod()
     return (float(region[0]), float(region[1])) if worth else None
