@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from .correction import Corrected
+from .known_slices import KnownSlices
 from .propagation import soft_dice
 from .tensor_files import save_tensors
 from .training.coding import UNCERTAIN
@@ -21,44 +22,23 @@ FLOOR = 1e-2  # least probability when logarithms are averaged: neither source h
 
 
 @dataclass
-class CarriedVolume:
-    """What is known of a volume on its working grid.
+class CarriedVolume(KnownSlices):
+    """What is known of a volume, and what was carried through it.
 
-    ``slices`` (slice, row, column) in [0, 1]; ``drawn`` soft labels (class, row, column) by slice; ``absent`` (slice,)
-    bool, known as background, on the CPU; ``probability`` (slice, class, row, column) of the carried labels, background
-    first; ``confidence`` (slice,) in them, from 0 to 1.
+    ``probability`` (slice, class, row, column) of the carried labels, background first, which say nothing of
+    ``missing`` classes; ``confidence`` (slice,) in them, from 0 to 1.
     """
 
-    slices: Tensor
-    drawn: dict[int, Tensor]
-    absent: Tensor
     probability: Tensor
     confidence: Tensor
 
     @classmethod
-    def of(cls, slices: Tensor, drawn: dict[int, Tensor], absent: Tensor, carried: Corrected) -> CarriedVolume:
+    def of(cls, known: KnownSlices, carried: Corrected) -> CarriedVolume:
         """The volume with the ``carried`` labels, of which drawn and absent slices are right."""
-        volume = cls(slices, drawn, absent, carried.probability, carried.travelled.confidence)
+        confidence = carried.travelled.confidence
+        volume = cls(known.slices, known.drawn, known.absent, carried.probability, confidence)
         volume.probability = volume.known(carried.probability)
         return volume
-
-    @property
-    def classes(self) -> int:
-        """How many there are without the background."""
-        return self.probability.shape[1] - 1
-
-    @property
-    def missing(self) -> list[int]:
-        """The foreground classes that no drawn slice shows, of which the carried labels know nothing."""
-        shown = torch.stack(list(self.drawn.values())).amax((0, 2, 3))[1:] > 0
-        return [number for number, there in enumerate(shown.tolist(), 1) if not there]
-
-    @property
-    def drawn_slices(self) -> Tensor:
-        """Which slices (slice,) are drawn, bool, on the CPU."""
-        drawn = torch.zeros(len(self.absent), dtype=torch.bool)
-        drawn[list(self.drawn)] = True
-        return drawn
 
     def known(self, probability: Tensor) -> Tensor:
         """``probability`` (slice, class, row, column) with the drawn and the absent slices put in."""

@@ -15,6 +15,7 @@ from .cleanup import keep_touching
 from .correction import corrected
 from .demons import demons_fields
 from .devices import SEEDS, choose_device, seed_everything
+from .known_slices import KnownSlices
 from .network_shape import check_limits
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
@@ -98,19 +99,19 @@ class CaseWork:
         self.grid = WorkingGrid(volume.image, volume.label[list(volume.annotated)].any(0), device)
         drawn = {index: self.grid.soft_label(volume.label[index], len(volume.values)) for index in volume.annotated}
         absent = torch.from_numpy(volume.absent(absence=settings.absence))
-        self.known = self.grid.slices, drawn, absent
+        self.known = KnownSlices(self.grid.slices, drawn, absent)
         reporter.check_cancelled()
 
     def instant(self) -> Propagation:
         """The instant result, along the shipped network's fields."""
         fields = partial(displacement_fields, folded(shipped_network(self.device)))
-        found = corrected(fields, *self.known, self.volume.first, self.volume.last)
+        found = corrected(fields, self.known, self.volume.first, self.volume.last)
         return self.finished(found.probability, found.travelled.confidence)
 
     def carried(self) -> CarriedVolume:
         """What a refined result begins with: the same along the fields of demons. Raises ``Cancelled``."""
         fields = partial(demons_fields, reporter=self.reporter)
-        return CarriedVolume.of(*self.known, corrected(fields, *self.known, self.volume.first, self.volume.last))
+        return CarriedVolume.of(self.known, corrected(fields, self.known, self.volume.first, self.volume.last))
 
     def finished(self, probability: torch.Tensor, confidence: torch.Tensor) -> Propagation:
         """The label at full size: drawn slices bit for bit, and only what hangs together with them."""

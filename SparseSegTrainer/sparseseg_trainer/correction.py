@@ -14,8 +14,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from .appearance import appearance
+from .correction_network import mended, shipped_correction
 from .devices import side_by_side
-from .ends import likeliest_tapers, tapered, usual_tapers
+from .ends import Taper, likeliest_tapers, tapered, usual_tapers
+from .known_slices import KnownSlices
 from .propagation import Register, Travelled, propagate_labels
 
 EVIDENCE = 0.4  # share of the appearance's evidence that counts
@@ -23,6 +25,26 @@ FLOOR = 1e-2  # least probability of a carried label: appearance can overrule it
 BLUR = 0.3  # pixels of uncertainty about the border for each slice that a label was carried
 BLUR_AT_START, BLUR_LIMIT = 0.3, 8.0  # pixels
 BLUR_PART = 0.5  # of the radius of the smallest class drawn, at most: a thin structure would vanish
+
+
+@dataclass
+class Combined:
+    """What registration and appearance say together, and what each of them says.
+
+    ``travelled``: labels as carried, confidence, distance. ``tapered`` and ``probability`` (slice, class, row, column),
+    background first: carried labels that shrink towards the ends, and these with the ``evidence`` (slice, class - 1,
+    row, column) of the appearance. ``usual``: the tapers to where the structure ends at the latest. ``first`` and
+    ``last``: the end slices where marked.
+    """
+
+    known: KnownSlices
+    first: int | None
+    last: int | None
+    travelled: Travelled
+    usual: tuple[Taper, Taper]
+    tapered: Tensor
+    evidence: Tensor
+    probability: Tensor
 
 
 @dataclass
@@ -37,36 +59,35 @@ class Corrected:
     probability: Tensor
 
 
-@torch.no_grad()
-def corrected(
-    register: Register,
-    slices: Tensor,
-    drawn: dict[int, Tensor],
-    absent: Tensor,
-    first: int | None = None,
-    last: int | None = None,
-) -> Corrected:
-    """Segments ``slices`` (slice, row, column) from the ``drawn`` soft labels {slice: (class, row, column)}.
+def corrected(register: Register, known: KnownSlices, first: int | None = None, last: int | None = None) -> Corrected:
+    """Segments all slices from what is ``known`` of some.
 
-    ``register`` gives the fields. ``absent`` (slice,) bool marks slices known as background; ``first`` and ``last`` are
-    the end slices where marked.
+    ``register`` gives the fields; ``first`` and ``last`` are the end slices where marked.
     """
+    both = combined(register, known, first, last)
+    return Corrected(both.travelled, mended(shipped_correction(known.slices.device), both))
+
+
+@torch.no_grad()
+def combined(register: Register, known: KnownSlices, first: int | None = None, last: int | None = None) -> Combined:
+    """What registration and appearance say together; arguments as of ``corrected``."""
+    slices, drawn, absent, annotated = known.slices, known.drawn, known.absent, sorted(known.drawn)
     travelled = propagate_labels(register, slices, drawn, first, last)
-    annotated = sorted(drawn)
     usual = usual_tapers(annotated, absent)
     labels = tapered(travelled.carried, annotated, usual).max(1).indices
     with torch.enable_grad():
-        evidence = appearance(slices, labels, annotated, absent, travelled.carried.shape[1] - 1)
+        evidence = appearance(slices, labels, annotated, absent, known.classes)
     marked = (first is not None, last is not None)
-    tapers = likeliest_tapers(travelled.carried, evidence, annotated, usual, marked)
-    carried = tapered(travelled.carried, annotated, tapers)
+    carried = tapered(
+        travelled.carried, annotated, likeliest_tapers(travelled.carried, evidence, annotated, usual, marked)
+    )
     limit = min(BLUR_LIMIT, BLUR_PART * smallest_radius(list(drawn.values())))
     logits = blurred(carried, travelled.distance, limit).clamp_min(FLOOR).log()
     logits[:, 1:] += EVIDENCE * evidence
     probability = logits.softmax(1)
     probability[absent] = carried[absent]
     probability[annotated] = travelled.carried[annotated]
-    return Corrected(travelled, probability)
+    return Combined(known, first, last, travelled, usual, carried, evidence, probability)
 
 
 def smallest_radius(drawn: list[Tensor]) -> float:

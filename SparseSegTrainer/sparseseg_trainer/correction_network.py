@@ -1,0 +1,146 @@
+"""A small network that has learned how labels go wrong on their way through a volume. It ships with the package.
+
+It sees one structure at a time, as registration and appearance have it, and knows no organ.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from monai.inferers import sliding_window_inference
+from monai.networks.blocks import Convolution
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .devices import fast_numbers
+
+if TYPE_CHECKING:
+    from .correction import Combined
+
+SHIPPED_CORRECTION = Path(__file__).parent / "weights" / "correction.safetensors"
+CLUES = 11  # that the network sees of each voxel
+DILATIONS = ((1, 2, 2), (2, 4, 4), (4, 8, 8))  # neighbouring slices differ more than neighbouring pixels
+LEAST = 1e-2  # probability: beyond it a logit says nothing more
+SHARE, SHARE_MARKED = 0.5, 0.25  # of the change that counts; on the way to a marked end less is wrong
+FOUND = 0.02  # probability from which a pixel may belong to the structure; what is far from all such is not looked at
+MARGIN = 8  # pixels around these
+AT_ONCE = 64  # slices, which bounds the memory
+
+
+class CorrectionNetwork(nn.Module):
+    """Convolutions of growing reach: clues (batch, ``CLUES``, slice, row, column) -> change of the logit.
+
+    The change is (batch, 1, slice, row, column).
+    """
+
+    def __init__(self, width: int = 16):
+        super().__init__()
+        self.near = nn.Sequential(_convolution(CLUES, width), _convolution(width, width))
+        self.far = nn.ModuleList(_convolution(width, width, dilation) for dilation in DILATIONS)
+        self.change = nn.Sequential(
+            _convolution(width * (1 + len(DILATIONS)), width, size=1), nn.Conv3d(width, 1, kernel_size=1)
+        )
+        nn.init.zeros_(self.change[-1].weight)
+        nn.init.zeros_(self.change[-1].bias)
+        self.to(memory_format=torch.channels_last_3d)
+
+    def forward(self, clues: Tensor) -> Tensor:
+        seen = [self.near(clues.contiguous(memory_format=torch.channels_last_3d))]
+        for wider in self.far:
+            seen.append(wider(seen[-1]))
+        return self.change(torch.cat(seen, 1))
+
+
+def shipped_correction(device: torch.device | str = "cpu") -> CorrectionNetwork:
+    """A copy of the network that ships with the package (see ``weights/README.md``), in evaluation mode."""
+    return copy.deepcopy(_shipped()).to(device)
+
+
+@cache
+def _shipped() -> CorrectionNetwork:
+    network = CorrectionNetwork()
+    network.load_state_dict(load_file(SHIPPED_CORRECTION))
+    return network.eval()
+
+
+@torch.no_grad()
+def mended(network: CorrectionNetwork, combined: Combined) -> Tensor:
+    """The ``combined`` probability (slice, class, row, column) as the network changes it, class by class.
+
+    Drawn slices, absent ones and what lies far from the structure stay.
+    """
+    known, probability = combined.known, combined.probability.clamp_min(LEAST).log()
+    open_slices = (~known.drawn_slices & ~known.absent).to(probability.device)
+    share = torch.where(_place(combined)[1] > 0, SHARE_MARKED, SHARE).to(probability.device)[open_slices, None, None]
+    for number in sorted(set(range(1, known.classes + 1)) - set(known.missing)):
+        box = looked_at(combined.probability[open_slices, number])
+        seen = clues(combined, number)[:, :, *box][None]
+        window = min(AT_ONCE, seen.shape[2]), *seen.shape[3:]
+        with fast_numbers(seen, min(window) // DILATIONS[-1][-1]):  # the farthest see every eighth voxel
+            change = sliding_window_inference(seen, window, 1, network, overlap=0.3, mode="gaussian")[0, 0].float()
+        probability[open_slices, number, *box] += share * change[open_slices]
+    return torch.where(open_slices.view(-1, 1, 1, 1), probability.softmax(1), combined.probability)
+
+
+def clues(combined: Combined, number: int) -> Tensor:
+    """What the network sees of the class of that ``number``: (``CLUES``, slice, row, column).
+
+    Logits of the combined, the tapered and the carried probability, halved; the appearance's evidence, halved; the
+    image in standard deviations of the drawn structure; then, the same for a whole slice: how far it lies towards the
+    end (0 to 1), whether that end is marked, distance, confidence, whether it is drawn, and whether it is absent.
+    """
+    known, labels = combined.known, (combined.probability, combined.tapered, combined.travelled.carried)
+    images = [_logit(label[:, number]) / 2 for label in labels]
+    images += [combined.evidence[:, number - 1] / 2, _standardized(known.slices, known.drawn, number)]
+    rows = [*_place(combined), (combined.travelled.distance + 1).log() / 3, combined.travelled.confidence]
+    rows += [known.drawn_slices.float(), known.absent.float()]
+    whole = torch.stack(rows).to(images[0])[:, :, None, None].expand(-1, -1, *images[0].shape[1:])
+    return torch.cat([torch.stack(images), whole])
+
+
+def _place(combined: Combined) -> tuple[Tensor, Tensor]:
+    """Of each slice (slice,) its way from the outermost drawn slice to the end, 0 to 1, and whether the end is marked.
+
+    Between drawn slices 0 and 1, and 0 where the structure leaves the volume.
+    """
+    known, count = combined.known, len(combined.known.slices)
+    way, marked, number = torch.zeros(count), torch.ones(count), torch.arange(count)
+    sides = zip((min(known.drawn), max(known.drawn)), combined.usual, (combined.first, combined.last), strict=True)
+    for side, (start, taper, end) in enumerate(sides):
+        beyond = number > start if side else number < start
+        if taper.end is not None:
+            way[beyond] = ((number - start).abs() / max(1, abs(taper.end - start))).clamp_max(1)[beyond]
+        marked[beyond] = float(end is not None)
+    return way, marked
+
+
+def _standardized(slices: Tensor, drawn: dict[int, Tensor], number: int) -> Tensor:
+    """``slices`` (slice, row, column) minus the mean of the drawn structure, in its standard deviations."""
+    mask = torch.stack([label[number] for label in drawn.values()])
+    inside, area = slices[list(drawn)], mask.sum().clamp_min(1e-6)
+    mean = (mask * inside).sum() / area
+    deviation = ((mask * (inside - mean) ** 2).sum() / area).sqrt() + 0.02
+    return ((slices - mean) / deviation).clamp(-4, 4) / 2
+
+
+def _logit(probability: Tensor) -> Tensor:
+    return torch.logit(probability, eps=LEAST)
+
+
+def looked_at(probability: Tensor) -> tuple[slice, slice]:
+    """The rows and columns in which a ``probability`` (slice, row, column) may show the structure, with a margin.
+
+    All of them if it is nowhere.
+    """
+    found = (probability > FOUND).any(0)
+    lines = (torch.nonzero(found.any(other)).flatten().tolist() for other in (1, 0))
+    return tuple(slice(max(0, some[0] - MARGIN), some[-1] + 1 + MARGIN) if some else slice(None) for some in lines)
+
+
+def _convolution(channels: int, width: int, dilation: tuple[int, ...] | int = 1, size: int = 3) -> nn.Module:
+    act = ("LeakyReLU", {"negative_slope": 0.1})
+    return Convolution(3, channels, width, kernel_size=size, dilation=dilation, norm=None, act=act)
