@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .devices import fast_numbers
+from .known_slices import KnownSlices
 
 if TYPE_CHECKING:
     from .correction import Combined
@@ -26,8 +27,8 @@ CLUES = 11  # that the network sees of each voxel
 DILATIONS = ((1, 2, 2), (2, 4, 4), (4, 8, 8))  # neighbouring slices differ more than neighbouring pixels
 LEAST = 1e-2  # probability: beyond it a logit says nothing more
 SHARE, SHARE_MARKED = 0.5, 0.25  # of the change that counts; on the way to a marked end less is wrong
-FOUND = 0.02  # probability from which a pixel may belong to the structure; what is far from all such is not looked at
-MARGIN = 8  # pixels around these
+FOUND = 0.1  # probability from which a voxel may belong to the structure; what is far from all such is not looked at
+MARGIN = 8  # slices, rows and columns around these
 AT_ONCE = 64  # slices, which bounds the memory
 
 
@@ -74,32 +75,32 @@ def mended(network: CorrectionNetwork, combined: Combined) -> Tensor:
     Drawn slices, absent ones and what lies far from the structure stay.
     """
     known, probability = combined.known, combined.probability.clamp_min(LEAST).log()
-    open_slices = (~known.drawn_slices & ~known.absent).to(probability.device)
-    share = torch.where(_place(combined)[1] > 0, SHARE_MARKED, SHARE).to(probability.device)[open_slices, None, None]
+    open_slices = ~known.drawn_slices & ~known.absent
+    share = open_slices * torch.where(_place(combined)[1] > 0, SHARE_MARKED, SHARE)
+    share = share.to(probability.device)[:, None, None]
     for number in sorted(set(range(1, known.classes + 1)) - set(known.missing)):
-        box = looked_at(combined.probability[open_slices, number])
-        seen = clues(combined, number)[:, :, *box][None]
+        box = looked_at(combined.probability[:, number])
+        seen = clues(combined, number, box)[None]
         window = min(AT_ONCE, seen.shape[2]), *seen.shape[3:]
         with fast_numbers(seen, min(window) // DILATIONS[-1][-1]):  # the farthest see every eighth voxel
             change = sliding_window_inference(seen, window, 1, network, overlap=0.3, mode="gaussian")[0, 0].float()
-        probability[open_slices, number, *box] += share * change[open_slices]
-    return torch.where(open_slices.view(-1, 1, 1, 1), probability.softmax(1), combined.probability)
+        probability[:, number][box] += share[box[0]] * change
+    return torch.where(open_slices.view(-1, 1, 1, 1).to(share.device), probability.softmax(1), combined.probability)
 
 
-def clues(combined: Combined, number: int) -> Tensor:
-    """What the network sees of the class of that ``number``: (``CLUES``, slice, row, column).
+def clues(combined: Combined, number: int, box: tuple[slice, slice, slice]) -> Tensor:
+    """What the network sees of the class of that ``number`` in a ``box``: (``CLUES``, slice, row, column).
 
     Logits of the combined, the tapered and the carried probability, halved; the appearance's evidence, halved; the
     image in standard deviations of the drawn structure; then, the same for a whole slice: how far it lies towards the
     end (0 to 1), whether that end is marked, distance, confidence, whether it is drawn, and whether it is absent.
     """
     known, labels = combined.known, (combined.probability, combined.tapered, combined.travelled.carried)
-    images = [_logit(label[:, number]) / 2 for label in labels]
-    images += [combined.evidence[:, number - 1] / 2, _standardized(known.slices, known.drawn, number)]
+    images = [torch.logit(label[:, number][box], eps=LEAST) / 2 for label in labels]
+    images += [combined.evidence[:, number - 1][box] / 2, _standardized(known, number)[box]]
     rows = [*_place(combined), (combined.travelled.distance + 1).log() / 3, combined.travelled.confidence]
-    rows += [known.drawn_slices.float(), known.absent.float()]
-    whole = torch.stack(rows).to(images[0])[:, :, None, None].expand(-1, -1, *images[0].shape[1:])
-    return torch.cat([torch.stack(images), whole])
+    rows = torch.stack([*rows, known.drawn_slices.float(), known.absent.float()])[:, box[0]].to(images[0])
+    return torch.cat([torch.stack(images), rows[:, :, None, None].expand(-1, -1, *images[0].shape[1:])])
 
 
 def _place(combined: Combined) -> tuple[Tensor, Tensor]:
@@ -118,27 +119,25 @@ def _place(combined: Combined) -> tuple[Tensor, Tensor]:
     return way, marked
 
 
-def _standardized(slices: Tensor, drawn: dict[int, Tensor], number: int) -> Tensor:
-    """``slices`` (slice, row, column) minus the mean of the drawn structure, in its standard deviations."""
-    mask = torch.stack([label[number] for label in drawn.values()])
-    inside, area = slices[list(drawn)], mask.sum().clamp_min(1e-6)
+def _standardized(known: KnownSlices, number: int) -> Tensor:
+    """The slices (slice, row, column) minus the mean of the drawn structure, in its standard deviations."""
+    mask = torch.stack([label[number] for label in known.drawn.values()])
+    inside, area = known.slices[list(known.drawn)], mask.sum().clamp_min(1e-6)
     mean = (mask * inside).sum() / area
     deviation = ((mask * (inside - mean) ** 2).sum() / area).sqrt() + 0.02
-    return ((slices - mean) / deviation).clamp(-4, 4) / 2
+    return ((known.slices - mean) / deviation).clamp(-4, 4) / 2
 
 
-def _logit(probability: Tensor) -> Tensor:
-    return torch.logit(probability, eps=LEAST)
+def looked_at(probability: Tensor) -> tuple[slice, slice, slice]:
+    """The part of a ``probability`` (slice, row, column) that may show the structure, with a margin.
 
-
-def looked_at(probability: Tensor) -> tuple[slice, slice]:
-    """The rows and columns in which a ``probability`` (slice, row, column) may show the structure, with a margin.
-
-    All of them if it is nowhere.
+    All of it if it is nowhere.
     """
-    found = (probability > FOUND).any(0)
-    lines = (torch.nonzero(found.any(other)).flatten().tolist() for other in (1, 0))
-    return tuple(slice(max(0, some[0] - MARGIN), some[-1] + 1 + MARGIN) if some else slice(None) for some in lines)
+    found = torch.nonzero(probability > FOUND)
+    if not len(found):
+        return (slice(None),) * 3
+    low, high = (found.amin(0) - MARGIN).clamp_min(0).tolist(), (found.amax(0) + 1 + MARGIN).tolist()
+    return tuple(slice(*ends) for ends in zip(low, high, strict=True))
 
 
 def _convolution(channels: int, width: int, dilation: tuple[int, ...] | int = 1, size: int = 3) -> nn.Module:

@@ -59,7 +59,7 @@ def carried(volume: SparseVolume, structure: np.ndarray, register: Register) -> 
     both = combined(register, work.known, volume.first, volume.last)
     box = looked_at(both.probability[:, 1])
     truth = torch.stack([work.grid.soft_label(label.astype(np.uint8), 1)[1] > 0.5 for label in structure])
-    return {"clues": clues(both, 1)[:, :, *box].half().contiguous(), "structure": truth[:, *box].contiguous()}
+    return {"clues": clues(both, 1, box).half(), "structure": truth[box]}
 
 
 def patch(problem: dict[str, Tensor], choose: random.Random) -> tuple[Tensor, Tensor]:
