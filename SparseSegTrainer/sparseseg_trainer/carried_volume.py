@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from .correction import Corrected
+from .correction import Combined
 from .known_slices import KnownSlices
 from .propagation import soft_dice
 from .tensor_files import save_tensors
@@ -33,9 +33,9 @@ class CarriedVolume(KnownSlices):
     confidence: Tensor
 
     @classmethod
-    def of(cls, known: KnownSlices, carried: Corrected) -> CarriedVolume:
+    def of(cls, carried: Combined) -> CarriedVolume:
         """The volume with the ``carried`` labels, of which drawn and absent slices are right."""
-        confidence = carried.travelled.confidence
+        known, confidence = carried.known, carried.travelled.confidence
         volume = cls(known.slices, known.drawn, known.absent, carried.probability, confidence)
         volume.probability = volume.known(carried.probability)
         return volume

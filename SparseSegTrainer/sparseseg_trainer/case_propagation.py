@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -12,11 +12,13 @@ import torch
 
 from .carried_volume import CarriedVolume
 from .cleanup import keep_touching
-from .correction import corrected
+from .correction import Combined, combined
+from .correction_network import mended, shipped_correction
 from .demons import demons_fields
 from .devices import SEEDS, choose_device, seed_everything
 from .known_slices import KnownSlices
 from .network_shape import check_limits
+from .propagation import Register
 from .refinement import refine
 from .registration import displacement_fields, folded, shipped_network
 from .reporting import Reporter
@@ -105,13 +107,18 @@ class CaseWork:
     def instant(self) -> Propagation:
         """The instant result, along the shipped network's fields."""
         fields = partial(displacement_fields, folded(shipped_network(self.device)))
-        found = corrected(fields, self.known, self.volume.first, self.volume.last)
+        found = self._corrected(fields)
         return self.finished(found.probability, found.travelled.confidence)
 
     def carried(self) -> CarriedVolume:
         """What a refined result begins with: the same along the fields of demons. Raises ``Cancelled``."""
         fields = partial(demons_fields, reporter=self.reporter)
-        return CarriedVolume.of(self.known, corrected(fields, self.known, self.volume.first, self.volume.last))
+        return CarriedVolume.of(self._corrected(fields))
+
+    def _corrected(self, register: Register) -> Combined:
+        """What registration along these fields and appearance say together, mended by the network that ships."""
+        both = combined(register, self.known, self.volume.first, self.volume.last)
+        return replace(both, probability=mended(shipped_correction(self.device), both))
 
     def finished(self, probability: torch.Tensor, confidence: torch.Tensor) -> Propagation:
         """The label at full size: drawn slices bit for bit, and only what hangs together with them."""

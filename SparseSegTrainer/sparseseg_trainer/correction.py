@@ -1,7 +1,4 @@
-"""Labels carried along a registration's fields, corrected by appearance, which also finds the ends.
-
-Along the shipped network's fields that is the instant result; along those of demons the refined result begins with it.
-"""
+"""Labels carried along a registration's fields, corrected by appearance, which also finds the ends."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from .appearance import appearance
-from .correction_network import mended, shipped_correction
 from .devices import side_by_side
 from .ends import Taper, likeliest_tapers, tapered, usual_tapers
 from .known_slices import KnownSlices
@@ -47,30 +43,12 @@ class Combined:
     probability: Tensor
 
 
-@dataclass
-class Corrected:
-    """A volume's labels before its own network.
-
-    ``travelled``: labels as carried, confidence, distance. ``probability``: (slice, class, row, column), background
-    first.
-    """
-
-    travelled: Travelled
-    probability: Tensor
-
-
-def corrected(register: Register, known: KnownSlices, first: int | None = None, last: int | None = None) -> Corrected:
+@torch.no_grad()
+def combined(register: Register, known: KnownSlices, first: int | None = None, last: int | None = None) -> Combined:
     """Segments all slices from what is ``known`` of some.
 
     ``register`` gives the fields; ``first`` and ``last`` are the end slices where marked.
     """
-    both = combined(register, known, first, last)
-    return Corrected(both.travelled, mended(shipped_correction(known.slices.device), both))
-
-
-@torch.no_grad()
-def combined(register: Register, known: KnownSlices, first: int | None = None, last: int | None = None) -> Combined:
-    """What registration and appearance say together; arguments as of ``corrected``."""
     slices, drawn, absent, annotated = known.slices, known.drawn, known.absent, sorted(known.drawn)
     travelled = propagate_labels(register, slices, drawn, first, last)
     usual = usual_tapers(annotated, absent)

@@ -5,10 +5,8 @@ It sees one structure at a time, as registration and appearance have it, and kno
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from monai.inferers import sliding_window_inference
@@ -16,14 +14,13 @@ from monai.networks.blocks import Convolution
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from .correction import Combined
 from .devices import fast_numbers
 from .known_slices import KnownSlices
 
-if TYPE_CHECKING:
-    from .correction import Combined
-
 SHIPPED_CORRECTION = Path(__file__).parent / "weights" / "correction.safetensors"
-CLUES = 11  # that the network sees of each voxel
+CLUES = 11  # that the network sees of each voxel, in the order of ``clues``
+COMBINED, IMAGE, DRAWN, ABSENT = 0, 4, 9, 10  # of these
 DILATIONS = ((1, 2, 2), (2, 4, 4), (4, 8, 8))  # neighbouring slices differ more than neighbouring pixels
 LEAST = 1e-2  # probability: beyond it a logit says nothing more
 SHARE, SHARE_MARKED = 0.5, 0.25  # of the change that counts; on the way to a marked end less is wrong
@@ -35,7 +32,7 @@ AT_ONCE = 64  # slices, which bounds the memory
 class CorrectionNetwork(nn.Module):
     """Convolutions of growing reach: clues (batch, ``CLUES``, slice, row, column) -> change of the logit.
 
-    The change is (batch, 1, slice, row, column).
+    The change is (batch, 1, slice, row, column), in bfloat16 where that is faster.
     """
 
     def __init__(self, width: int = 16):
@@ -50,22 +47,19 @@ class CorrectionNetwork(nn.Module):
         self.to(memory_format=torch.channels_last_3d)
 
     def forward(self, clues: Tensor) -> Tensor:
-        seen = [self.near(clues.contiguous(memory_format=torch.channels_last_3d))]
-        for wider in self.far:
-            seen.append(wider(seen[-1]))
-        return self.change(torch.cat(seen, 1))
-
-
-def shipped_correction(device: torch.device | str = "cpu") -> CorrectionNetwork:
-    """A copy of the network that ships with the package (see ``weights/README.md``), in evaluation mode."""
-    return copy.deepcopy(_shipped()).to(device)
+        with fast_numbers(clues, min(clues.shape[2:]) // DILATIONS[-1][-1]):  # the farthest see every eighth voxel
+            seen = [self.near(clues.contiguous(memory_format=torch.channels_last_3d))]
+            for wider in self.far:
+                seen.append(wider(seen[-1]))
+            return self.change(torch.cat(seen, 1))
 
 
 @cache
-def _shipped() -> CorrectionNetwork:
+def shipped_correction(device: torch.device | str = "cpu") -> CorrectionNetwork:
+    """The network that ships with the package (see ``weights/README.md``), in evaluation mode."""
     network = CorrectionNetwork()
     network.load_state_dict(load_file(SHIPPED_CORRECTION))
-    return network.eval()
+    return network.to(device).eval()
 
 
 @torch.no_grad()
@@ -82,8 +76,7 @@ def mended(network: CorrectionNetwork, combined: Combined) -> Tensor:
         box = looked_at(combined.probability[:, number])
         seen = clues(combined, number, box)[None]
         window = min(AT_ONCE, seen.shape[2]), *seen.shape[3:]
-        with fast_numbers(seen, min(window) // DILATIONS[-1][-1]):  # the farthest see every eighth voxel
-            change = sliding_window_inference(seen, window, 1, network, overlap=0.3, mode="gaussian")[0, 0].float()
+        change = sliding_window_inference(seen, window, 1, network, overlap=0.3, mode="gaussian")[0, 0].float()
         probability[:, number][box] += share[box[0]] * change
     return torch.where(open_slices.view(-1, 1, 1, 1).to(share.device), probability.softmax(1), combined.probability)
 
@@ -97,7 +90,7 @@ def clues(combined: Combined, number: int, box: tuple[slice, slice, slice]) -> T
     """
     known, labels = combined.known, (combined.probability, combined.tapered, combined.travelled.carried)
     images = [torch.logit(label[:, number][box], eps=LEAST) / 2 for label in labels]
-    images += [combined.evidence[:, number - 1][box] / 2, _standardized(known, number)[box]]
+    images += [combined.evidence[:, number - 1][box] / 2, _standardized(known, number, box)]
     rows = [*_place(combined), (combined.travelled.distance + 1).log() / 3, combined.travelled.confidence]
     rows = torch.stack([*rows, known.drawn_slices.float(), known.absent.float()])[:, box[0]].to(images[0])
     return torch.cat([torch.stack(images), rows[:, :, None, None].expand(-1, -1, *images[0].shape[1:])])
@@ -119,13 +112,13 @@ def _place(combined: Combined) -> tuple[Tensor, Tensor]:
     return way, marked
 
 
-def _standardized(known: KnownSlices, number: int) -> Tensor:
-    """The slices (slice, row, column) minus the mean of the drawn structure, in its standard deviations."""
+def _standardized(known: KnownSlices, number: int, box: tuple[slice, slice, slice]) -> Tensor:
+    """A ``box`` of the image (slice, row, column) minus the mean of the drawn structure, in its standard deviations."""
     mask = torch.stack([label[number] for label in known.drawn.values()])
     inside, area = known.slices[list(known.drawn)], mask.sum().clamp_min(1e-6)
     mean = (mask * inside).sum() / area
     deviation = ((mask * (inside - mean) ** 2).sum() / area).sqrt() + 0.02
-    return ((known.slices - mean) / deviation).clamp(-4, 4) / 2
+    return ((known.slices[box] - mean) / deviation).clamp(-4, 4) / 2
 
 
 def looked_at(probability: Tensor) -> tuple[slice, slice, slice]:

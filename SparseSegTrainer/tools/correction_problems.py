@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter, zoom
-from scipy.ndimage import label as components
 from torch.nn.functional import interpolate
 
 from sparseseg_trainer import slices, volumes
 from sparseseg_trainer.case import Case
+from sparseseg_trainer.cleanup import keep_largest
 from sparseseg_trainer.cohort import read_cohort
 from sparseseg_trainer.sparse_volume import SparseVolume, load_case
 
@@ -72,7 +72,7 @@ class Problems:
         shape = int(random.integers(20, 90)), *(int(side) for side in random.integers(90, 150, 2))
         half = np.array([shape[0] * random.uniform(0.2, 0.45), *np.exp(random.uniform(np.log(5), np.log(30), 2))])
         center = np.array([shape[0] * random.uniform(0.42, 0.58), shape[1] / 2, shape[2] / 2])
-        structure = _largest(self._blob(shape, center, half))
+        structure = keep_largest(self._blob(shape, center, half))
         image = self._surroundings(shape)
         inside = random.uniform(0, 1)
         if random.random() < 0.3:
@@ -178,11 +178,6 @@ def _drawn(
     grid = volumes.Geometry(image.shape[::-1], spacing, (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     image = np.ascontiguousarray(image, np.float32)
     return SparseVolume(case, image, label, tuple(drawn), *ends, 2, grid, spacing, (1,))
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    parts, count = components(mask)
-    return parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count else mask
 
 
 def _resized(array: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:

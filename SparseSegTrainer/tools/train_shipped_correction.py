@@ -24,9 +24,17 @@ from torch import Tensor
 
 from sparseseg_trainer.case_propagation import CaseWork, PropagateSettings
 from sparseseg_trainer.correction import combined
-from sparseseg_trainer.correction_network import SHIPPED_CORRECTION, CorrectionNetwork, clues, looked_at
+from sparseseg_trainer.correction_network import (
+    ABSENT,
+    COMBINED,
+    DRAWN,
+    IMAGE,
+    SHIPPED_CORRECTION,
+    CorrectionNetwork,
+    clues,
+    looked_at,
+)
 from sparseseg_trainer.demons import demons_fields
-from sparseseg_trainer.devices import fast_numbers
 from sparseseg_trainer.propagation import Register
 from sparseseg_trainer.registration import displacement_fields, folded, shipped_network
 from sparseseg_trainer.reporting import Reporter
@@ -65,7 +73,7 @@ def carried(volume: SparseVolume, structure: np.ndarray, register: Register) -> 
 def patch(problem: dict[str, Tensor], choose: random.Random) -> tuple[Tensor, Tensor]:
     """A random piece of a problem, mirrored and turned: ``PATCH``, with zeros where the problem is smaller."""
     seen, truth = problem["clues"], problem["structure"]
-    near = (truth | (seen[0] > 0)).nonzero()
+    near = (truth | (seen[COMBINED] > 0)).nonzero()
     center = near[choose.randrange(len(near))].tolist()
     inside, missing = [], []
     for size, most, middle in zip(truth.shape, PATCH, center, strict=True):
@@ -80,17 +88,27 @@ def patch(problem: dict[str, Tensor], choose: random.Random) -> tuple[Tensor, Te
     if choose.random() < 0.5:
         seen, truth = seen.transpose(-1, -2), truth.transpose(-1, -2)
     if choose.random() < FLIPPED_IMAGES:
-        seen = torch.cat([seen[:4], -seen[4:5], seen[5:]])
+        seen[IMAGE] *= -1
     return seen, truth
 
 
 def loss_of(change: Tensor, seen: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy and Dice loss of patches, of slices that are neither drawn nor absent."""
-    logits, counts = 2 * seen[:, 0] + change[:, 0].float(), (seen[:, 9] + seen[:, 10] == 0).float()
+    logits, counts = 2 * seen[:, COMBINED] + change[:, 0].float(), (seen[:, DRAWN] + seen[:, ABSENT] == 0).float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     probability = logits.sigmoid()
     overlap, total = ((part * counts).sum((1, 2, 3)) for part in (2 * probability * truth, probability + truth))
     return (entropy * counts).sum() / counts.sum().clamp_min(1) + (1 - (overlap + 1) / (total + 1)).mean()
+
+
+def read_new(folder: Path, problems: dict[Path, dict[str, Tensor]]) -> None:
+    """Adds to the ``problems`` those in the folder that are not there yet; waits until there are enough."""
+    while True:
+        new = [path for path in sorted(folder.glob("*.safetensors")) if path not in problems]
+        problems |= {path: load_file(path) for path in new}
+        if len(problems) >= FEWEST:
+            return
+        time.sleep(5)
 
 
 def train(folder: Path, steps: int, seed: int, rate: float) -> CorrectionNetwork:
@@ -101,17 +119,11 @@ def train(folder: Path, steps: int, seed: int, rate: float) -> CorrectionNetwork
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1)
     for step in range(steps):
-        while step % AFTER == 0:
-            new = [path for path in sorted(folder.glob("*.safetensors")) if path not in problems]
-            problems |= {path: load_file(path) for path in new}
-            if len(problems) >= FEWEST:
-                break
-            time.sleep(5)
-        some = list(problems.values())
+        if step % AFTER == 0:
+            read_new(folder, problems)
+            some = list(problems.values())
         seen, truth = map(torch.stack, zip(*(patch(choose.choice(some), choose) for _ in range(BATCH)), strict=True))
-        with fast_numbers(seen, min(PATCH)):
-            change = network(seen)
-        loss = loss_of(change, seen, truth)
+        loss = loss_of(network(seen), seen, truth)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
